@@ -1,0 +1,249 @@
+"""RadiX-Nets: deterministic sparse networks with the same number of paths between every input and every output.
+
+Given mixed-radix systems N^1, ..., N^M (lists of radices) and widths B_0, ..., B_L, one more than there are radices:
+let N' = prod(N^1), P the cyclic shift of N' nodes (row i has its one in column i - 1). In each system the place value
+starts at v = 1; for each radix r the next layer is ``ones(B_{i-1}, B_i) (x) sum_{j<r} P^(j v)``, then v becomes r v.
+Layer i has ``B_{i-1} N'`` inputs, ``B_i N'`` outputs and density r_i / N' [1]_. The product of every system but the
+last is N'; that of the last divides N'. Paths between any input and any output: ``prod_{i>=2} prod(N^i) * prod(inner B)``.
+
+Other layer sizes are cut out of the next larger RadiX-Net (`radix_net_for`); which counts of edges then occur is found
+by search (`radix_net_with`).
+
+.. [1] Robinett, Kepner. RadiX-Net: Structured Sparse Matrices for Deep Neural Networks. IPDPS Workshops 2019.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from expandergraphs._checks import as_integer
+from expandergraphs.bipartite import BipartiteGraph, Integers
+from expandergraphs.errors import GenerationError
+from expandergraphs.layered import LayeredGraph
+from expandergraphs.paths import is_path_symmetric
+
+
+@dataclass(frozen=True)
+class RadixNet:
+    """A RadiX-Net cut to given layer sizes.
+
+    Attributes
+    ----------
+    net : LayeredGraph
+        The network, of exactly the sizes asked for.
+    systems : tuple of tuples of int
+        The mixed-radix systems it was built from.
+    cropped : tuple of int
+        Number of nodes cut off each layer.
+    path_symmetric : bool
+        Whether every input and every output are still joined by the same number of paths. Cutting inputs and outputs
+        never costs this; cutting inside a system does.
+    """
+
+    net: LayeredGraph
+    systems: tuple[tuple[int, ...], ...]
+    cropped: tuple[int, ...]
+    path_symmetric: bool
+
+
+def radix_net(systems: Sequence[Sequence[int]], multipliers: Sequence[int]) -> LayeredGraph:
+    """Build the RadiX-Net of mixed-radix systems and layer multipliers.
+
+    Parameters
+    ----------
+    systems : sequence of sequences of int
+        Radices N^1..N^M, each at least 2.
+    multipliers : sequence of int
+        B_0..B_L, one more than there are radices; layer i has ``B_i * prod(systems[0])`` nodes.
+
+    Raises
+    ------
+    GenerationError
+        If a system's product does not fit, or the number of multipliers does not.
+    ValueError
+        If a radix is below 2, or a multiplier below 1.
+
+    References
+    ----------
+    Robinett, Kepner. RadiX-Net: Structured Sparse Matrices for Deep Neural Networks. 2019, section III.
+
+    Examples
+    --------
+    >>> radix_net([[10, 10]], [8, 30, 1])
+    LayeredGraph(800-3000-100, 270000 edges)
+    """
+    systems = _as_systems(systems)
+    modulus = math.prod(systems[0])
+    widths = [as_integer("each multiplier", b, minimum=1) for b in multipliers]
+    n_radices = sum(map(len, systems))
+    if len(widths) != n_radices + 1:
+        raise GenerationError(f"{n_radices} radices need {n_radices + 1} multipliers B_0..B_L, got {len(widths)}")
+    steps = [(radix, place) for system in systems for radix, place in _places(system)]
+    return LayeredGraph.from_layers(
+        _layer(modulus, radix, place, widths[i], widths[i + 1]) for i, (radix, place) in enumerate(steps)
+    )
+
+
+def radix_net_for(sizes: Sequence[int], systems: Sequence[Sequence[int]]) -> RadixNet:
+    """Cut a RadiX-Net to given layer sizes: the next larger one is built, its last nodes of each layer dropped.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Nodes of each layer, one more than there are radices.
+    systems : sequence of sequences of int
+        Mixed-radix systems, as for `radix_net`.
+
+    Returns
+    -------
+    RadixNet
+        With the network, what was cropped, and whether it is still path-symmetric.
+
+    Raises
+    ------
+    GenerationError
+        If the systems do not fit each other or the number of layers.
+
+    Examples
+    --------
+    >>> result = radix_net_for([784, 300, 100], [[10, 10]])
+    >>> result.net, result.cropped, result.path_symmetric
+    (LayeredGraph(784-300-100, 26520 edges), (16, 0, 0), True)
+    """
+    systems = _as_systems(systems)
+    modulus = math.prod(systems[0])
+    sizes = [as_integer("each size", size, minimum=1) for size in sizes]
+    whole = radix_net(systems, [-(-size // modulus) for size in sizes])
+    layers = [_cropped(g, a, b) for g, a, b in zip(whole.layers, sizes, sizes[1:], strict=False)]
+    net = LayeredGraph.from_layers(layers)
+    cropped = tuple(full - size for full, size in zip(whole.widths, sizes, strict=True))
+    ends = {0, *np.cumsum([len(system) for system in systems]).tolist(), len(sizes) - 1}
+    # Between ends of systems all residues are joined by equally many paths: cutting there is harmless.
+    harmless = all(cut == 0 or k in ends for k, cut in enumerate(cropped))
+    return RadixNet(net, systems, cropped, harmless or is_path_symmetric(net))
+
+
+def radix_net_with(sizes: Sequence[int], n_edges: int) -> RadixNet:
+    """Find a RadiX-Net of given layer sizes with exactly `n_edges` edges.
+
+    Searched are the nets that repeat one mixed-radix system, its last repetition cut short where the layers end, with
+    a modulus N' of at most the largest size. Among several, the one whose layers' densities differ least, then the
+    smallest modulus.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Nodes of each layer.
+    n_edges : int
+        Total number of edges.
+
+    Raises
+    ------
+    GenerationError
+        If none has that many; the message names the nearest feasible counts below and above.
+
+    Examples
+    --------
+    >>> radix_net_with([784, 300, 100], 26520).systems
+    ((10, 10),)
+    """
+    sizes = [as_integer("each size", size, minimum=1) for size in sizes]
+    if len(sizes) < 2:
+        raise ValueError(f"a network has at least two layers, got sizes {sizes}")
+    n_edges = as_integer("n_edges", n_edges)
+    matches, others = [], set()
+    for systems in _candidates(len(sizes) - 1, max(sizes)):
+        counts = _counts(sizes, systems)
+        if sum(counts) == n_edges:
+            densities = [count / (a * b) for count, a, b in zip(counts, sizes, sizes[1:], strict=False)]
+            matches.append((max(densities) - min(densities), math.prod(systems[0]), systems))
+        else:
+            others.add(sum(counts))
+    if not matches:
+        below = [count for count in others if count < n_edges]
+        above = [count for count in others if count > n_edges]
+        nearest = [str(count) for count in (max(below, default=None), min(above, default=None)) if count is not None]
+        raise GenerationError(
+            f"radix_net_with({sizes}, n_edges={n_edges}): no repeated mixed-radix system has this many edges; "
+            f"the nearest feasible n_edges: {' and '.join(nearest)}"
+        )
+    return radix_net_for(sizes, min(matches)[2])
+
+
+def _as_systems(systems: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    result = tuple(tuple(as_integer("each radix", r, minimum=2) for r in system) for system in systems)
+    if not result or not all(result):
+        raise GenerationError(f"a RadiX-Net needs at least one system of at least one radix each, got {systems!r}")
+    modulus = math.prod(result[0])
+    for system in result[1:-1]:
+        if math.prod(system) != modulus:
+            raise GenerationError(
+                f"the product of system {list(system)} is {math.prod(system)}; every system but the last must have "
+                f"that of the first, {modulus}"
+            )
+    if modulus % math.prod(result[-1]):
+        raise GenerationError(
+            f"the product of the last system {list(result[-1])} is {math.prod(result[-1])}, which must divide {modulus}"
+        )
+    return result
+
+
+def _places(system: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield each radix with its place value."""
+    place = 1
+    for radix in system:
+        yield radix, place
+        place *= radix
+
+
+def _layer(modulus: int, radix: int, place: int, copies_left: int, copies_right: int) -> BipartiteGraph:
+    """``ones(copies_left, copies_right) (x) sum_{j<radix} P^(j place)`` on `modulus` residues."""
+    residues = (np.arange(modulus)[:, None] - place * np.arange(radix)) % modulus
+    residues.sort(axis=1)
+    block = (modulus * np.arange(copies_right)[:, None] + residues[:, None, :]).reshape(modulus, -1)
+    rows = np.broadcast_to(block, (copies_left, *block.shape)).reshape(modulus * copies_left, -1)
+    return _from_rows(modulus * copies_right, rows)
+
+
+def _from_rows(n_right: int, rows: Integers) -> BipartiteGraph:
+    n_rows, degree = rows.shape
+    return BipartiteGraph(n_rows, n_right, degree * np.arange(n_rows + 1), rows.ravel())
+
+
+def _cropped(graph: BipartiteGraph, n_left: int, n_right: int) -> BipartiteGraph:
+    return BipartiteGraph.from_biadjacency(graph.biadjacency[:n_left, :n_right])
+
+
+def _candidates(n_layers: int, largest: int) -> Iterator[list[list[int]]]:
+    """Yield every system of at most `n_layers` radices and product up to `largest`, repeated over the layers."""
+
+    def factorisations(product: int, length: int) -> Iterator[list[int]]:
+        if length:
+            for radix in range(2, largest // product + 1):
+                yield [radix]
+                for rest in factorisations(product * radix, length - 1):
+                    yield [radix, *rest]
+
+    for system in factorisations(1, n_layers):
+        repeats, rest = divmod(n_layers, len(system))
+        yield [system] * repeats + ([system[:rest]] if rest else [])
+
+
+def _counts(sizes: Sequence[int], systems: Sequence[Sequence[int]]) -> list[int]:
+    """Edges of each layer of the RadiX-Net cut to `sizes`, without building it."""
+    modulus = math.prod(systems[0])
+    steps = [step for system in systems for step in _places(system)]
+    return [_cropped_edges(modulus, *step, a, b) for step, a, b in zip(steps, sizes, sizes[1:], strict=False)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _cropped_edges(modulus: int, radix: int, place: int, n_left: int, n_right: int) -> int:
+    (copies_left, rest_left), (copies_right, rest_right) = divmod(n_left, modulus), divmod(n_right, modulus)
+    whole = modulus * copies_left * copies_right + copies_left * rest_right + copies_right * rest_left
+    shift = place * np.arange(radix)  # below the modulus; the arc [shift, shift + rest_right) may wrap around it
+    arc = np.minimum(rest_left, shift + rest_right) - shift
+    wrapped = np.minimum(rest_left, shift + rest_right - modulus)
+    return radix * whole + int(np.maximum(arc, 0).sum() + np.maximum(wrapped, 0).sum())

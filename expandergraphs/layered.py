@@ -1,0 +1,226 @@
+"""The layered graph: a network's layers of nodes, and the bipartite graphs between them.
+
+Layers read left to right. A block ``(s, t)``, s < t, is the graph from layer s to layer t; the blocks
+``(k, k + 1)`` are the network's layers, the others its skips. Nodes are numbered layer by layer. Edges
+may carry weights, which are kept apart from the pattern: an edge of weight 0 is still an edge.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Self, TypeAlias, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from expandergraphs._checks import as_integer
+from expandergraphs.bipartite import BipartiteGraph
+
+Block: TypeAlias = tuple[int, int]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class LayeredGraph:
+    """A network of layers, immutable.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Number of nodes of each layer, inputs first; at least two layers.
+    blocks : mapping {(source layer, target layer): BipartiteGraph}
+        Source before target. Consecutive layers without a block have no edges between them.
+    weights : mapping {(source layer, target layer): array}, optional
+        For every block, one finite number an edge, in the order of ``block.edges``.
+    names : sequence of str, optional
+        One name a layer.
+
+    Raises
+    ------
+    ValueError
+        If sizes, keys, weights or names do not fit each other.
+
+    Examples
+    --------
+    >>> square = BipartiteGraph.from_edges(2, 2, [(0, 0), (1, 1)])
+    >>> net = LayeredGraph([2, 2, 2], {(0, 1): square, (1, 2): square, (0, 2): square})
+    >>> net
+    LayeredGraph(2-2-2, 6 edges, skips (0, 2))
+    >>> net.node_offsets.tolist(), net.output_nodes.tolist()
+    ([0, 2, 4, 6], [4, 5])
+    """
+
+    widths: tuple[int, ...]
+    blocks: Mapping[Block, BipartiteGraph]
+    weights: Mapping[Block, NDArray[np.float64]] | None = None
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that sizes, keys, weights and names fit, and keep copies nobody can change."""
+        widths = tuple(as_integer("each width", width) for width in self.widths)
+        if len(widths) < 2:
+            raise ValueError(f"a layered graph has at least two layers, got widths {widths}")
+        blocks = {_as_block(key, len(widths)): block for key, block in sorted(self.blocks.items())}
+        for (s, t), block in blocks.items():
+            if not isinstance(block, BipartiteGraph):
+                raise ValueError(f"block {(s, t)} must be a BipartiteGraph, got {type(block).__name__}")
+            if (block.n_left, block.n_right) != (widths[s], widths[t]):
+                needed = f"{widths[s]} x {widths[t]}"
+                raise ValueError(f"block {(s, t)} is {block.n_left} x {block.n_right}, the widths need {needed}")
+        object.__setattr__(self, "widths", widths)
+        object.__setattr__(self, "blocks", MappingProxyType(blocks))
+        if self.weights is not None:
+            weights = {_as_block(key, len(widths)): _as_weights(key, w) for key, w in sorted(self.weights.items())}
+            if weights.keys() != blocks.keys():
+                raise ValueError(f"weights are for {list(weights)}, the blocks are {list(blocks)}")
+            for key, values in weights.items():
+                if values.shape != (blocks[key].n_edges,):
+                    raise ValueError(f"block {key} has {blocks[key].n_edges} edges, its weights have {values.shape}")
+            object.__setattr__(self, "weights", MappingProxyType(weights))
+        if self.names is not None:
+            names = tuple(str(name) for name in self.names)
+            if len(names) != len(widths):
+                raise ValueError(f"{len(widths)} layers need as many names, got {len(names)}")
+            object.__setattr__(self, "names", names)
+
+    @classmethod
+    def from_layers(cls, layers: Iterable[BipartiteGraph], *, names: Sequence[str] | None = None) -> Self:
+        """Chain bipartite graphs: the right side of each is the left side of the next.
+
+        Raises
+        ------
+        ValueError
+            If there is no graph, or neighbouring sizes differ.
+
+        Examples
+        --------
+        >>> LayeredGraph.from_layers([BipartiteGraph.from_edges(1, 2, [(0, 1)])])
+        LayeredGraph(1-2, 1 edge)
+        """
+        chain = list(layers)
+        if not chain:
+            raise ValueError("from_layers needs at least one graph")
+        widths = [chain[0].n_left, *(graph.n_right for graph in chain)]
+        return cls(widths, {(k, k + 1): graph for k, graph in enumerate(chain)}, names=names)  # type: ignore[arg-type]
+
+    @property
+    def layers(self) -> tuple[BipartiteGraph, ...]:
+        """The graphs between consecutive layers; an empty one where there is no block."""
+        pairs = enumerate(zip(self.widths, self.widths[1:], strict=False))
+        return tuple(self.blocks.get((k, k + 1)) or BipartiteGraph.from_edges(a, b, []) for k, (a, b) in pairs)
+
+    @property
+    def skips(self) -> Mapping[Block, BipartiteGraph]:
+        """The blocks that jump over at least one layer."""
+        return MappingProxyType({(s, t): block for (s, t), block in self.blocks.items() if t > s + 1})
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes, inputs and outputs included."""
+        return sum(self.widths)
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges, skips included."""
+        return sum(block.n_edges for block in self.blocks.values())
+
+    @property
+    def node_offsets(self) -> NDArray[np.int64]:
+        """Layer k holds the nodes ``node_offsets[k]`` to ``node_offsets[k + 1] - 1``; shape (n_layers + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.widths, dtype=np.int64)])
+
+    @property
+    def input_nodes(self) -> NDArray[np.int64]:
+        """Numbers of the first layer's nodes."""
+        return np.arange(self.widths[0])
+
+    @property
+    def output_nodes(self) -> NDArray[np.int64]:
+        """Numbers of the last layer's nodes."""
+        return np.arange(self.n_nodes - self.widths[-1], self.n_nodes)
+
+    @property
+    def adjacency(self) -> sparse.csr_array:
+        """A fresh symmetric matrix, shape (n_nodes, n_nodes): the weights, or ones where there are none.
+
+        Edges of weight 0 are stored explicitly.
+        """
+        n, offsets = self.n_nodes, self.node_offsets
+        dtype = np.int32 if 2 * self.n_edges < 2**31 else np.int64
+        degrees = np.zeros(n, dtype=np.int64)
+        for (s, t), block in self.blocks.items():
+            degrees[offsets[s] : offsets[s + 1]] += block.left_degrees
+            degrees[offsets[t] : offsets[t + 1]] += block.right_degrees
+        indptr = np.concatenate([[0], np.cumsum(degrees)]).astype(dtype)
+        indices, data = np.empty(2 * self.n_edges, dtype=dtype), np.ones(2 * self.n_edges)
+        filled = indptr[:-1].copy()  # where each node's next neighbours go
+
+        def put(rows: int, columns: int, block: BipartiteGraph, weights: NDArray[np.float64] | None) -> None:
+            nodes = slice(offsets[rows], offsets[rows + 1])
+            place = np.repeat(filled[nodes] - block.indptr[:-1].astype(dtype), np.diff(block.indptr))
+            place += np.arange(block.n_edges, dtype=dtype)
+            indices[place] = block.indices + dtype(offsets[columns])
+            if weights is not None:
+                data[place] = weights
+            filled[nodes] += np.diff(block.indptr).astype(dtype)
+
+        # Each row ascends by column: first the edges from earlier layers, then those to later ones.
+        for (s, t), block in self.blocks.items():
+            if self.weights is None:
+                put(t, s, block.T, None)
+            else:
+                columns = sparse.csr_array((self.weights[s, t], block.indices, block.indptr)).tocsc()
+                put(t, s, block.T, columns.data)
+        for (s, t), block in self.blocks.items():
+            put(s, t, block, None if self.weights is None else self.weights[s, t])
+        return sparse.csr_array((data, indices, indptr), shape=(n, n))
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.widths, dict(self.blocks), None if self.weights is None else dict(self.weights), self.names
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LayeredGraph):
+            return NotImplemented
+        same = (self.widths, self.names, dict(self.blocks)) == (other.widths, other.names, dict(other.blocks))
+        if not same or self.weights is None or other.weights is None:
+            return same and self.weights is other.weights
+        return all(np.array_equal(values, other.weights[key]) for key, values in self.weights.items())
+
+    def __hash__(self) -> int:
+        return hash((self.widths, self.names, tuple(self.blocks.items())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LayeredGraph, self._parts()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        widths = "-".join(str(width) for width in self.widths)
+        if len(self.widths) > 12:
+            widths = f"{widths[:40].rsplit('-', 1)[0]}-...-{self.widths[-1]}, {len(self.widths)} layers"
+        edges = f"{self.n_edges} edge{'s' if self.n_edges != 1 else ''}"
+        skips = f", skips {', '.join(map(str, self.skips))}" if self.skips else ""
+        return f"LayeredGraph({widths}, {edges}{skips}{', weighted' if self.weights is not None else ''})"
+
+
+def _as_block(key: Any, n_layers: int) -> Block:
+    try:
+        s, t = (as_integer("a layer", layer) for layer in key)
+    except (TypeError, ValueError):
+        raise ValueError(f"a block is named (source layer, target layer), got {key!r}") from None
+    if not s < t < n_layers:
+        raise ValueError(f"block {key!r} must lead forward within layers 0..{n_layers - 1}")
+    return s, t
+
+
+def _as_weights(key: Any, values: ArrayLike) -> NDArray[np.float64]:
+    weights = np.array(values, dtype=np.float64)
+    if not np.isfinite(weights).all():
+        raise ValueError(f"the weights of block {key} must be finite")
+    weights.setflags(write=False)
+    return weights

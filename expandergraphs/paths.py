@@ -1,0 +1,170 @@
+"""Paths and connectivity: components, and exact numbers of paths from inputs to outputs.
+
+Path counts are integers of any size: a Graph Challenge network has 32^118 of them. They are computed modulo as many
+31-bit primes as their bound needs, by sparse products in int64, and put together by the Chinese remainder theorem.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.layered import LayeredGraph
+
+
+@dataclass(frozen=True)
+class Components:
+    """Connected components, isolated vertices included.
+
+    Attributes
+    ----------
+    count : int
+        Number of components.
+    sizes : ndarray of int, shape (count,)
+        Number of vertices of each.
+    labels : ndarray of int, shape (n_nodes,)
+        Component of each vertex: left before right, or layer by layer.
+    """
+
+    count: int
+    sizes: NDArray[np.int64]
+    labels: NDArray[np.int32] = field(repr=False)
+
+
+def components(graph_or_net: BipartiteGraph | LayeredGraph) -> Components:
+    """Find the connected components of a graph or a network, edges taken as undirected.
+
+    Examples
+    --------
+    >>> components(BipartiteGraph.from_edges(2, 2, [(0, 0), (0, 1)]))
+    Components(count=2, sizes=array([3, 1]))
+    """
+    count, labels = csgraph.connected_components(graph_or_net.adjacency, directed=False)
+    return Components(int(count), np.bincount(labels, minlength=count), labels)
+
+
+def path_counts(
+    net: LayeredGraph | BipartiteGraph, *, inputs: ArrayLike | None = None, outputs: ArrayLike | None = None
+) -> NDArray[np.object_]:
+    """Count the directed paths from inputs to outputs, exactly.
+
+    Parameters
+    ----------
+    net : LayeredGraph or BipartiteGraph
+        Skips count as edges like any other.
+    inputs, outputs : array-like of int, optional
+        Positions within the first and the last layer; all by default.
+
+    Returns
+    -------
+    ndarray of Python ints, shape (n_inputs, n_outputs)
+
+    Raises
+    ------
+    ValueError
+        If a position is out of range.
+
+    Examples
+    --------
+    >>> from expandergraphs import radix_net
+    >>> path_counts(radix_net([[3, 3, 4], [6, 2]], [1, 1, 1, 1, 1, 1]), inputs=[0], outputs=[5])
+    array([[12]], dtype=object)
+    """
+    net = _as_net(net)
+    starts = _positions("inputs", inputs, net.widths[0])
+    ends = _positions("outputs", outputs, net.widths[-1])
+    total, modulus = np.zeros((starts.size, ends.size), dtype=object), 1
+    for prime in _primes_exceeding(_bound(net)):
+        counts = _counts_modulo(net, starts, prime)[:, ends]
+        # Garner's step: the one number below modulus * prime with both remainders.
+        digit = (counts - total) * pow(modulus, -1, prime) % prime
+        total, modulus = total + modulus * digit, modulus * prime
+    return total
+
+
+def is_path_symmetric(net: LayeredGraph | BipartiteGraph) -> bool:
+    """Tell whether every input is joined to every output by the same, positive number of paths.
+
+    References
+    ----------
+    Robinett, Kepner. RadiX-Net: Structured Sparse Matrices for Deep Neural Networks. 2019, section II.
+
+    Examples
+    --------
+    >>> from expandergraphs import radix_net
+    >>> is_path_symmetric(radix_net([[2, 2]], [1, 1, 1]))
+    True
+    """
+    net = _as_net(net)
+    if 0 in (net.widths[0], net.widths[-1]):
+        return True
+    step = max(1, 2**22 // max(net.widths))
+    expected = None
+    for start in range(0, net.widths[0], step):
+        counts = path_counts(net, inputs=np.arange(start, min(start + step, net.widths[0])))
+        expected = counts[0, 0] if expected is None else expected
+        if expected == 0 or (counts != expected).any():
+            return False
+    return True
+
+
+def _as_net(net: LayeredGraph | BipartiteGraph) -> LayeredGraph:
+    return LayeredGraph.from_layers([net]) if isinstance(net, BipartiteGraph) else net
+
+
+def _positions(name: str, values: ArrayLike | None, width: int) -> NDArray[np.int64]:
+    positions = np.arange(width) if values is None else np.atleast_1d(np.asarray(values))
+    if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
+        raise ValueError(f"{name} must be a list of integers, got {values!r}")
+    if positions.size and (positions.min() < 0 or positions.max() >= width):
+        raise ValueError(f"{name} must lie in 0..{width - 1}, got {positions.min()}..{positions.max()}")
+    return positions.astype(np.int64)
+
+
+def _bound(net: LayeredGraph) -> int:
+    """Return an upper bound of every path count, from the largest in-degrees."""
+    most = [1] + [0] * (len(net.widths) - 1)
+    for (s, t), block in sorted(net.blocks.items(), key=lambda item: item[0][1]):
+        most[t] += most[s] * int(block.right_degrees.max(initial=0))
+    return most[-1]
+
+
+def _counts_modulo(net: LayeredGraph, starts: NDArray[np.int64], prime: int) -> NDArray[np.int64]:
+    """Path counts modulo a 31-bit prime; products stay below 2^63 for in-degrees below 2^32."""
+    into: dict[int, NDArray[np.int64]] = {0: np.eye(net.widths[0], dtype=np.int64)[:, starts]}
+    for t in range(1, len(net.widths)):
+        counts = np.zeros((net.widths[t], starts.size), dtype=np.int64)
+        for (s, target), block in net.blocks.items():
+            if target == t:
+                ones = np.ones(block.n_edges, dtype=np.int64)
+                columns = sparse.csr_array((ones, block.indices, block.indptr), shape=(block.n_left, block.n_right))
+                counts = (counts + columns.T @ into[s]) % prime
+        into[t] = counts
+    return into[len(net.widths) - 1].T
+
+
+def _primes_exceeding(bound: int) -> Iterator[int]:
+    """Yield primes downwards from 2^31 until their product exceeds `bound`."""
+    candidate, product = 2**31 - 1, 1
+    while product <= bound:
+        if _is_prime(candidate):
+            product *= candidate
+            yield candidate
+        candidate -= 2
+
+
+def _is_prime(n: int, witnesses: Sequence[int] = (2, 3, 5, 7)) -> bool:
+    """Miller and Rabin's test, which these witnesses decide for odd 11 < n < 3,215,031,751."""
+    odd = n - 1
+    twos = (odd & -odd).bit_length() - 1
+    odd >>= twos
+    for a in witnesses:
+        x = pow(a, odd, n)
+        if x not in (1, n - 1) and all((x := x * x % n) != n - 1 for _ in range(twos - 1)):
+            return False
+    return True
