@@ -1,7 +1,12 @@
 """Expander graphs, their measures, and the sparse networks they make. The core; it never imports torch."""
 
 from expandergraphs.bipartite import BipartiteGraph as BipartiteGraph
+from expandergraphs.budget import LayerShape as LayerShape
+from expandergraphs.budget import spread as spread
 from expandergraphs.errors import GenerationError as GenerationError
+from expandergraphs.expansion import SampledExpansion as SampledExpansion
+from expandergraphs.expansion import sampled_expansion as sampled_expansion
+from expandergraphs.generators.family import family_net as family_net
 from expandergraphs.generators.like import random_like as random_like
 from expandergraphs.generators.radix import RadixNet as RadixNet
 from expandergraphs.generators.radix import radix_net as radix_net
@@ -10,8 +15,16 @@ from expandergraphs.generators.radix import radix_net_with as radix_net_with
 from expandergraphs.generators.random import random_bipartite as random_bipartite
 from expandergraphs.generators.random import random_left_regular as random_left_regular
 from expandergraphs.generators.regular import random_regular as random_regular
+from expandergraphs.interchange import load as load
+from expandergraphs.interchange import save as save
 from expandergraphs.layered import LayeredGraph as LayeredGraph
+from expandergraphs.operators import normalised_biadjacency as normalised_biadjacency
 from expandergraphs.paths import Components as Components
 from expandergraphs.paths import components as components
 from expandergraphs.paths import is_path_symmetric as is_path_symmetric
 from expandergraphs.paths import path_counts as path_counts
+from expandergraphs.report import Report as Report
+from expandergraphs.report import report as report
+from expandergraphs.spectral import SpectralGap as SpectralGap
+from expandergraphs.spectral import singular_values as singular_values
+from expandergraphs.spectral import spectral_gap as spectral_gap

@@ -113,7 +113,9 @@ class BipartiteGraph:
         for side, size, column in (("left", n_left, pairs[:, 0]), ("right", n_right, pairs[:, 1])):
             if column.size and (column.min() < 0 or column.max() >= size):
                 row = int(np.flatnonzero((column < 0) | (column >= size))[0])
-                raise ValueError(f"edge {row} is {tuple(pairs[row].tolist())}: {side} vertices must lie in 0..{size - 1}")
+                raise ValueError(
+                    f"edge {row} is {tuple(pairs[row].tolist())}: {side} vertices must lie in 0..{size - 1}"
+                )
         keys = pairs[:, 0].astype(np.int64)
         keys *= n_right
         keys += pairs[:, 1]

@@ -4,7 +4,6 @@ Path counts are integers of any size: a Graph Challenge network has 32^118 of th
 31-bit primes as their bound needs, by sparse products in int64, and put together by the Chinese remainder theorem.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 

@@ -1,0 +1,179 @@
+"""The command line ``expandergraphs``, and the only module that prints.
+
+Commands that need torch live in the adapter and arrive through the entry-point group ``expandergraphs.commands``.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from expandergraphs import demo as job
+from expandergraphs.generators.family import FAMILIES, family_net
+from expandergraphs.generators.radix import radix_net, radix_net_for
+from expandergraphs.interchange import load, save
+from expandergraphs.layered import LayeredGraph
+from expandergraphs.report import report
+
+INSTALL_TORCH = "training needs the adapter for PyTorch: pip install 'expandergraphs[demo]'"
+
+app = typer.Typer(
+    help="Expander graphs, their measures, and the sparse networks they make.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Seed = Annotated[int | None, typer.Option(help="Seed of the random generator; random if left out.")]
+
+
+def main() -> None:
+    """Run the command line; an error is one line on the standard error output, and exit code 1."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Expander graphs, their measures, and the sparse networks they make."""
+    if show:
+        typer.echo(f"expandergraphs {metadata.version('expandergraphs')}")
+        raise typer.Exit
+
+
+@app.command()
+def generate(
+    family: Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.")],
+    sizes: Annotated[str, typer.Argument(help="Layer sizes, such as 64-64 or 784-300-100.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; the suffix is the format: .npz.")],
+    density: Annotated[float | None, typer.Option(help="Fraction of the possible edges.")] = None,
+    degree: Annotated[int | None, typer.Option(help="Degree in every layer.")] = None,
+    edges: Annotated[int | None, typer.Option(help="Number of edges in all.")] = None,
+    systems: Annotated[
+        str | None, typer.Option(help="radix only: mixed-radix systems, such as '10,10' or '2,2,2;2,2'.")
+    ] = None,
+    multipliers: Annotated[
+        str | None, typer.Option(help="radix only, with --systems and sizes '-': widths B_0..B_L, such as '8,30,1'.")
+    ] = None,
+    seed: Seed = None,
+) -> None:
+    """Generate a graph, or a network of several layers, and write it to a file."""
+    net: LayeredGraph
+    if systems is not None:
+        if family != "radix" or (density, degree, edges) != (None, None, None):
+            raise ValueError("--systems decides a radix network's edges; it goes with no other family or budget")
+        radices = [_integers(system, ",", "--systems") for system in systems.split(";")]
+        if multipliers is not None:
+            net = radix_net(radices, _integers(multipliers, ",", "--multipliers"))
+            if sizes not in ("-", "-".join(map(str, net.widths))):
+                raise ValueError(f"these multipliers give the sizes {net.widths}, not {sizes}; write '-' to take them")
+        else:
+            net = radix_net_for(_integers(sizes, "-", "sizes"), radices).net
+    elif multipliers is not None:
+        raise ValueError("--multipliers goes with --systems")
+    else:
+        widths = _integers(sizes, "-", "sizes")
+        net = family_net(family, widths, density=density, degree=degree, n_edges=edges, rng=seed)
+    result = net.layers[0] if len(net.widths) == 2 else net
+    save(output, result)
+    typer.echo(f"{output}: {result!r}")
+
+
+@app.command()
+def measure(
+    file: Annotated[Path, typer.Argument(help="A graph file, as 'generate' writes it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    samples: Annotated[int, typer.Option(help="Random sets for the sampled expansion.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of these sets.")] = 0,
+) -> None:
+    """Measure a graph, or every layer of a network."""
+    result = report(load(file), samples=samples, rng=seed)
+    _print_json(result.to_dict()) if as_json else _wide_console().print(result)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for pictures and results.")] = Path("demo"),
+    seeds: Annotated[int, typer.Option(min=1, help="Networks trained for each family, each with its own graphs.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 15,
+) -> None:
+    """Run the main job: four families at equal edges, measured, drawn, and trained on real digits."""
+    console = _wide_console()
+    output.mkdir(parents=True, exist_ok=True)
+    nets = [job.families(seed) for seed in range(seeds)]
+    reports = job.measure(nets[0])
+    console.print(job.measures_table(reports))
+    train = _training()
+    accuracies: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
+    if train is None:
+        console.print(INSTALL_TORCH, markup=False)
+    else:
+        names = [*nets[0], job.DENSE]
+        with _progress() as progress:
+            task = progress.add_task("training", total=len(names) * seeds * epochs)
+            for name in names:
+                progress.update(task, description=f"training {job.TITLES.get(name, name)}")
+                runs = [
+                    train(nets[seed].get(name), seed=seed, epochs=epochs, on_epoch=lambda: progress.advance(task))
+                    for seed in range(seeds)
+                ]
+                accuracies[name] = np.array(runs)
+    for path in job.draw_pictures(nets[0], accuracies, output):
+        console.print(f"wrote {path}", highlight=False)
+    records = output / "results.json"
+    records.write_text(json.dumps(_finite(job.as_records(reports, accuracies, range(seeds))), indent=1) + "\n")
+    console.print(f"wrote {records}", highlight=False)
+    console.print(job.results_table(reports, accuracies))
+
+
+def _training() -> Callable[..., list[float]] | None:
+    """Return the adapter's training function, or None where torch or the digits are not installed."""
+    (entry,) = metadata.entry_points(group="expandergraphs.commands", name="demo-training")
+    try:
+        return entry.load()  # type: ignore[no-any-return]
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "mlxtend"):
+            raise
+        return None
+
+
+def _integers(text: str, separator: str, name: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(separator)]
+    except ValueError:
+        raise ValueError(f"{name} must be integers separated by '{separator}', got {text!r}") from None
+
+
+def _print_json(data: object) -> None:
+    typer.echo(json.dumps(_finite(data), indent=1))
+
+
+def _finite(data: Any) -> Any:
+    """Replace nan, which JSON does not have, by null."""
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not np.isfinite(data) else data
+
+
+def _wide_console() -> Console:
+    """A console that does not fold tables when the output is not a terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def _progress() -> Progress:
+    """A progress bar on the standard error output, on a terminal only."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)

@@ -1,0 +1,192 @@
+"""The main job end to end: the four families at equal edges, measured, drawn, and trained on real digits.
+
+LeNet-300-100 without its classifier has the layers 784 -> 300 -> 100. RadiX-Net realises only certain edge counts, so its
+count decides (26,520 edges, a tenth of dense) and the other families get the same number in each layer.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandergraphs.generators.family import RANDOM_FAMILIES
+from expandergraphs.generators.like import random_like
+from expandergraphs.generators.radix import radix_net, radix_net_for
+from expandergraphs.layered import LayeredGraph
+from expandergraphs.report import Report, measure_cells, report
+from expandergraphs.rng import streams
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+SIZES = (784, 300, 100)
+SYSTEMS = ((10, 10),)
+TITLES = {"random": "Random", "left_regular": "X-Net", "regular": "RReg", "radix": "RadiX-Net"}
+DENSE = "dense"
+
+
+def families(seed: int) -> dict[str, LayeredGraph]:
+    """Build the four families for LeNet-300-100 with the edge counts of the RadiX-Net."""
+    radix = radix_net_for(SIZES, SYSTEMS).net
+    nets = {}
+    for name, draw in RANDOM_FAMILIES.items():
+        stream = streams(np.random.SeedSequence(seed))
+        layers = enumerate(radix.layers)
+        nets[name] = LayeredGraph.from_layers(
+            draw(g.n_left, g.n_right, g.n_edges, stream(f"{name}/{k}")) for k, g in layers
+        )
+    return nets | {"radix": radix}
+
+
+def measures_table(reports: Mapping[str, Report]) -> "Table":
+    """One row for each family and layer."""
+    from rich.table import Table
+
+    first = next(iter(reports.values())).__rich__()
+    table = Table(title="Measures", title_justify="left", caption=first.caption, caption_justify="left")
+    table.add_column("family")
+    for column in first.columns:
+        table.add_column(column.header, justify=column.justify)
+    for name, result in reports.items():
+        for k, graph in enumerate(result.graphs):
+            last = k == len(result.graphs) - 1
+            table.add_row("" if k else TITLES[name], f"fc{k + 1}", *measure_cells(graph), end_section=last)
+    return table
+
+
+def results_table(reports: Mapping[str, Report], accuracies: Mapping[str, NDArray[np.float64]]) -> "Table":
+    """One row a family: what was measured, and the accuracy after the last epoch."""
+    from rich.table import Table
+
+    seeds = next(iter(accuracies.values())).shape[0] if accuracies else 0
+    title = "Four families at equal edges, LeNet-300-100 on 5,000 MNIST digits"
+    caption = f"accuracy: mean ± standard deviation over {seeds} seeds, after the last epoch" if seeds else None
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("network")
+    headings = ["edges", "σ2/σ1 fc1", "σ2/σ1 fc2", "mean |N(S)|/|S| fc1", "fc2", "parts"]
+    for heading in headings + (["test accuracy %"] if seeds else []):
+        table.add_column(heading, justify="right")
+    for name, result in reports.items():
+        ratios = [f"{graph.spectrum.ratio:.3f}" for graph in result.graphs]
+        means = [f"{graph.expansion.mean:.2f}" for graph in result.graphs if graph.expansion]
+        cells = [TITLES[name], str(result.n_edges), *ratios, *means, str(result.components)]
+        table.add_row(*cells, *([_mean_and_deviation(accuracies[name])] if seeds else []))
+    if DENSE in accuracies:
+        dense = str(SIZES[0] * SIZES[1] + SIZES[1] * SIZES[2])
+        table.add_row(DENSE, dense, *"-" * (len(headings) - 1), _mean_and_deviation(accuracies[DENSE]))
+    return table
+
+
+def draw_pictures(
+    nets: Mapping[str, LayeredGraph], accuracies: Mapping[str, NDArray[np.float64]], folder: Path
+) -> list[Path]:
+    """Write the demo's pictures as PNG files, and return their paths."""
+    figures = {
+        "patterns": _patterns(nets),
+        "spectra": _spectra(nets),
+        "radix-net": _radix_and_random(),
+    }
+    if accuracies:
+        figures["training"] = _training(accuracies)
+        figures["overview"] = _overview(nets, accuracies)
+    paths = []
+    for name, figure in figures.items():
+        paths.append(folder / f"{name}.png")
+        figure.savefig(paths[-1], dpi=150)
+    return paths
+
+
+def measure(nets: Mapping[str, LayeredGraph]) -> dict[str, Report]:
+    """Measure every network."""
+    return {name: report(net) for name, net in nets.items()}
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """Return a figure that needs no screen and leaves the user's pyplot state alone."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _patterns(nets: Mapping[str, LayeredGraph]) -> "Figure":
+    from expandergraphs.plotting import draw_biadjacency
+
+    figure = _figure(12, 7)
+    figure.suptitle("Biadjacency of layer fc2, 300 inputs by 100 outputs, 3,000 edges each")
+    for ax, (name, net) in zip(figure.subplots(1, 4), nets.items(), strict=True):
+        draw_biadjacency(net.layers[1], ax).set_title(TITLES[name])
+    return figure
+
+
+def _spectra(nets: Mapping[str, LayeredGraph]) -> "Figure":
+    from expandergraphs.plotting import plot_singular_values
+
+    figure = _figure(11, 4.5)
+    for k, ax in enumerate(figure.subplots(1, 2)):
+        graphs = {TITLES[name]: net.layers[k] for name, net in nets.items()}
+        plot_singular_values(graphs, ax).set_title(f"fc{k + 1}: {SIZES[k]} to {SIZES[k + 1]}, density 0.1")
+    return figure
+
+
+def _radix_and_random() -> "Figure":
+    from expandergraphs.plotting import draw_layered
+
+    net = radix_net([[2, 2, 2]], [1, 1, 1, 1])
+    figure = _figure(6, 7)
+    above, below = figure.subplots(2, 1)
+    draw_layered(net, above).set_title("RadiX-Net of radices (2, 2, 2): density 1/4, one path between any two ends")
+    draw_layered(random_like(net, rng=1), below).set_title("Its random equivalent: the same edges in each layer")
+    return figure
+
+
+def _training(accuracies: Mapping[str, NDArray[np.float64]]) -> "Figure":
+    from expandergraphs.plotting import plot_accuracy
+
+    figure = _figure(7, 4.5)
+    curves = {TITLES.get(name, name): values for name, values in accuracies.items()}
+    ax = plot_accuracy(curves, figure.subplots())
+    ax.set_title(f"LeNet-300-100 on 4,000 MNIST digits, {_seeds(accuracies)} seeds: mean, lowest to highest")
+    return figure
+
+
+def _overview(nets: Mapping[str, LayeredGraph], accuracies: Mapping[str, NDArray[np.float64]]) -> "Figure":
+    from expandergraphs.plotting import draw_biadjacency, plot_accuracy, plot_singular_values
+
+    figure = _figure(12, 7.5)
+    grid = figure.add_gridspec(2, 4, height_ratios=[1.1, 1])
+    for k, (name, net) in enumerate(nets.items()):
+        ax = draw_biadjacency(net.layers[1], figure.add_subplot(grid[0, k]))
+        ax.set_title(f"{TITLES[name]}, fc2")
+    graphs = {TITLES[name]: net.layers[0] for name, net in nets.items()}
+    spectra = plot_singular_values(graphs, figure.add_subplot(grid[1, :2]))
+    spectra.set_title("Singular values of fc1, 784 to 300")
+    curves = {TITLES.get(name, name): values for name, values in accuracies.items()}
+    training = plot_accuracy(curves, figure.add_subplot(grid[1, 2:]))
+    training.set_title(f"Accuracy on 1,000 unseen digits, {_seeds(accuracies)} seeds")
+    figure.suptitle("LeNet-300-100 with a tenth of its edges, four ways")
+    return figure
+
+
+def _seeds(accuracies: Mapping[str, NDArray[np.float64]]) -> int:
+    return int(next(iter(accuracies.values())).shape[0])
+
+
+def _mean_and_deviation(accuracies: NDArray[np.float64]) -> str:
+    final = accuracies[:, -1]
+    deviation = final.std(ddof=1) if final.size > 1 else 0.0
+    return f"{final.mean():.2f} ± {deviation:.2f}"
+
+
+def as_records(
+    reports: Mapping[str, Report], accuracies: Mapping[str, NDArray[np.float64]], seeds: Sequence[int]
+) -> dict[str, object]:
+    """Return everything the demo found as plain data, ready for JSON."""
+    return {
+        "sizes": list(SIZES),
+        "seeds": list(seeds),
+        "measures": {name: result.to_dict() for name, result in reports.items()},
+        "test_accuracy_by_epoch": {name: values.tolist() for name, values in accuracies.items()},
+    }

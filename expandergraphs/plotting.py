@@ -1,0 +1,98 @@
+"""Plots: graphs or results and an ``ax`` in, the Axes out. Matplotlib is imported by the caller's axes only.
+
+Series differ in colour (the palette of Okabe and Ito, safe in colour-blind vision) and in line style, so they remain
+apart in grey.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.layered import LayeredGraph
+from expandergraphs.spectral import singular_values, spectral_gap
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+
+
+def draw_biadjacency(g: BipartiteGraph, ax: "Axes") -> "Axes":
+    """Draw the biadjacency: one cell a pair, dark where there is an edge."""
+    ax.imshow(g.biadjacency.toarray(), cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
+    ax.set(xlabel=f"right vertex (of {g.n_right})", ylabel=f"left vertex (of {g.n_left})")
+    return ax
+
+
+def draw_layered(net: LayeredGraph, ax: "Axes") -> "Axes":
+    """Draw a small network: one column of nodes a layer, inputs at the left; skips are drawn dashed."""
+    from matplotlib.collections import LineCollection
+
+    heights = [np.linspace(0, 1, width) if width > 1 else np.array([0.5]) for width in net.widths]
+    for (s, t), block in net.blocks.items():
+        edges, skip = block.edges, t > s + 1
+        ends = np.empty((len(edges), 2, 2))
+        ends[:, 0, 0], ends[:, 1, 0] = s, t
+        ends[:, 0, 1], ends[:, 1, 1] = heights[s][edges[:, 0]], heights[t][edges[:, 1]]
+        style = {"colors": COLOURS[1], "linestyles": "--"} if skip else {"colors": COLOURS[0]}
+        ax.add_collection(LineCollection(ends.tolist(), linewidths=0.8, alpha=0.7, zorder=1, **style))
+    for layer, y in enumerate(heights):
+        ax.scatter(np.full(y.size, layer), y, s=36, color="black", zorder=2)
+    ax.set(xlabel="layer", xticks=range(len(net.widths)), yticks=[], ylim=(1.06, -0.06))
+    ax.set_ylabel(f"node (first of {max(net.widths)} on top)")
+    return ax
+
+
+def plot_singular_values(graphs: Mapping[str, BipartiteGraph], ax: "Axes") -> "Axes":
+    """Plot sigma_2, sigma_3, ... of each graph, descending, and the bound on sigma_2.
+
+    The bound is that of the first graph; graphs compared at equal sizes and edges share it.
+
+    Raises
+    ------
+    ValueError
+        If there is no graph.
+    """
+    if not graphs:
+        raise ValueError("plot_singular_values needs at least one graph")
+    for k, (name, g) in enumerate(graphs.items()):
+        values = singular_values(g)[1:]
+        ax.plot(
+            np.arange(2, values.size + 2), values, label=name, color=COLOURS[k % 7], linestyle=_STYLES[k % 7], lw=1.8
+        )
+    gap = spectral_gap(next(iter(graphs.values())))
+    kind = "Ramanujan bound" if gap.bound_kind == "biregular" else "bound with average degrees"
+    ax.axhline(gap.bound, color="0.35", lw=1, zorder=0)
+    ax.annotate(
+        f"{kind} {gap.bound:.2f}", (1, gap.bound), (-4, 4), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", color="0.25",
+    )  # fmt: skip
+    ax.set(xlabel="index k (k = 1 left out)", ylabel=r"singular value $\sigma_k$")
+    ax.set_ylim(bottom=0)
+    ax.legend()
+    return ax
+
+
+def plot_accuracy(curves: Mapping[str, ArrayLike], ax: "Axes", *, epochs: Sequence[int] | None = None) -> "Axes":
+    """Plot accuracy over training: the mean over seeds, shaded from the lowest to the highest.
+
+    Parameters
+    ----------
+    curves : mapping {name: array-like, shape (n_seeds, n_epochs)}
+        Accuracies in percent.
+    epochs : sequence of int, optional
+        Their positions; 1, 2, ... by default.
+    """
+    for k, (name, accuracies) in enumerate(curves.items()):
+        values = np.atleast_2d(np.asarray(accuracies, dtype=float))
+        x = np.arange(1, values.shape[1] + 1) if epochs is None else np.asarray(epochs)
+        colour = COLOURS[k % 7]
+        ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0)
+        ax.plot(x, values.mean(axis=0), label=name, color=colour, linestyle=_STYLES[k % 7], lw=1.8)
+    ax.set(xlabel="epoch", ylabel="test accuracy (%)")
+    ax.legend()
+    return ax

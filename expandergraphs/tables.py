@@ -1,0 +1,29 @@
+"""Tables as text, for results that print."""
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def as_text(table: "Table") -> str:
+    """Render a rich table as plain text, as wide as it needs."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=240, color_system=None)
+    console.print(table)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def number(value: float) -> str:
+    """Format a number with four significant digits, nan as a dash.
+
+    Examples
+    --------
+    >>> number(13.657756), number(0.1), number(float("nan"))
+    ('13.66', '0.1', '-')
+    """
+    return "-" if math.isnan(value) else f"{value:.4g}"
