@@ -21,9 +21,9 @@ from expandergraphs._checks import as_integer
 
 if TYPE_CHECKING:
     import igraph
-    import networkx
+    import networkx as nx
 
-Integers: TypeAlias = NDArray[np.int32] | NDArray[np.int64]
+Integers: TypeAlias = NDArray[np.signedinteger[Any]]  # int32 or int64
 Array = TypeVar("Array", bound=NDArray[Any])
 
 
@@ -163,10 +163,11 @@ class BipartiteGraph:
             raise ValueError("the biadjacency holds nan, which is neither an edge nor none")
         coordinates.sum_duplicates()
         coordinates.eliminate_zeros()
-        return cls.from_edges(*coordinates.shape, np.stack(coordinates.coords, axis=1))
+        n_left, n_right = coordinates.shape
+        return cls.from_edges(n_left, n_right, np.stack(coordinates.coords, axis=1))
 
     @classmethod
-    def from_networkx(cls, graph: "networkx.Graph[Any]", left: Iterable[Any] | None = None) -> Self:
+    def from_networkx(cls, graph: "nx.Graph[Any]", left: Iterable[Any] | None = None) -> Self:
         """Build from a networkx graph; vertices keep the order in which they are given or stored.
 
         Parameters
@@ -294,21 +295,21 @@ class BipartiteGraph:
                 state.update(array[start : start + step].astype("<i8").data)
         return state.hexdigest()
 
-    def to_networkx(self) -> "networkx.Graph[int]":
+    def to_networkx(self) -> "nx.Graph[int]":
         """Convert: left vertices are 0..n_left-1 with ``bipartite=0``, right vertices follow with ``bipartite=1``."""
-        import networkx
+        import networkx as nx
 
-        graph = networkx.Graph()
+        graph = nx.Graph()
         graph.add_nodes_from(range(self.n_left), bipartite=0)
         graph.add_nodes_from(range(self.n_left, self.n_left + self.n_right), bipartite=1)
-        graph.add_edges_from((self.edges + [0, self.n_left]).tolist())
+        graph.add_edges_from((self.edges + np.array([0, self.n_left])).tolist())
         return graph
 
     def to_igraph(self) -> "igraph.Graph":
         """Convert: left vertices come first; the vertex attribute ``type`` is False on the left, True on the right."""
         import igraph
 
-        graph = igraph.Graph(n=self.n_left + self.n_right, edges=self.edges + [0, self.n_left])
+        graph = igraph.Graph(n=self.n_left + self.n_right, edges=self.edges + np.array([0, self.n_left]))
         graph.vs["type"] = [False] * self.n_left + [True] * self.n_right
         return graph
 

@@ -45,7 +45,7 @@ def main() -> None:
 def version(
     show: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
-    """Expander graphs, their measures, and the sparse networks they make."""
+    """Answer --version."""
     if show:
         typer.echo(f"expandergraphs {metadata.version('expandergraphs')}")
         raise typer.Exit
@@ -168,12 +168,12 @@ def _finite(data: Any) -> Any:
 
 
 def _wide_console() -> Console:
-    """A console that does not fold tables when the output is not a terminal."""
+    """Return a console that does not fold tables when the output is not a terminal."""
     return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def _progress() -> Progress:
-    """A progress bar on the standard error output, on a terminal only."""
+    """Return a progress bar on the standard error output, on a terminal only."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)

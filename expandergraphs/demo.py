@@ -1,7 +1,7 @@
 """The main job end to end: the four families at equal edges, measured, drawn, and trained on real digits.
 
-LeNet-300-100 without its classifier has the layers 784 -> 300 -> 100. RadiX-Net realises only certain edge counts, so its
-count decides (26,520 edges, a tenth of dense) and the other families get the same number in each layer.
+LeNet-300-100 without its classifier has the layers 784 -> 300 -> 100. RadiX-Net realises only certain edge counts, so
+its count decides (26,520 edges, a tenth of dense), and the other families get the same number in each layer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,9 @@ from expandergraphs.generators.family import RANDOM_FAMILIES
 from expandergraphs.generators.like import random_like
 from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.layered import LayeredGraph
-from expandergraphs.report import Report, measure_cells, report
+from expandergraphs.report import CAPTION, MEASURES, Report, measure_cells, report
 from expandergraphs.rng import streams
+from expandergraphs.tables import build
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,41 +44,31 @@ def families(seed: int) -> dict[str, LayeredGraph]:
 
 def measures_table(reports: Mapping[str, Report]) -> "Table":
     """One row for each family and layer."""
-    from rich.table import Table
-
-    first = next(iter(reports.values())).__rich__()
-    table = Table(title="Measures", title_justify="left", caption=first.caption, caption_justify="left")
-    table.add_column("family")
-    for column in first.columns:
-        table.add_column(column.header, justify=column.justify)
-    for name, result in reports.items():
-        for k, graph in enumerate(result.graphs):
-            last = k == len(result.graphs) - 1
-            table.add_row("" if k else TITLES[name], f"fc{k + 1}", *measure_cells(graph), end_section=last)
-    return table
+    rows = [
+        (TITLES[name] if k == 0 else "", f"fc{k + 1}", *measure_cells(graph))
+        for name, result in reports.items()
+        for k, graph in enumerate(result.graphs)
+    ]
+    return build("Measures", ["family", "layer", *MEASURES], rows, left=["family", "layer"], caption=CAPTION)
 
 
 def results_table(reports: Mapping[str, Report], accuracies: Mapping[str, NDArray[np.float64]]) -> "Table":
-    """One row a family: what was measured, and the accuracy after the last epoch."""
-    from rich.table import Table
-
-    seeds = next(iter(accuracies.values())).shape[0] if accuracies else 0
-    title = "Four families at equal edges, LeNet-300-100 on 5,000 MNIST digits"
-    caption = f"accuracy: mean ± standard deviation over {seeds} seeds, after the last epoch" if seeds else None
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    table.add_column("network")
-    headings = ["edges", "σ2/σ1 fc1", "σ2/σ1 fc2", "mean |N(S)|/|S| fc1", "fc2", "parts"]
-    for heading in headings + (["test accuracy %"] if seeds else []):
-        table.add_column(heading, justify="right")
+    """One row a network: what was measured, and the accuracy after the last epoch, where it was trained."""
+    rows: list[list[object]] = []
     for name, result in reports.items():
         ratios = [f"{graph.spectrum.ratio:.3f}" for graph in result.graphs]
         means = [f"{graph.expansion.mean:.2f}" for graph in result.graphs if graph.expansion]
-        cells = [TITLES[name], str(result.n_edges), *ratios, *means, str(result.components)]
-        table.add_row(*cells, *([_mean_and_deviation(accuracies[name])] if seeds else []))
-    if DENSE in accuracies:
-        dense = str(SIZES[0] * SIZES[1] + SIZES[1] * SIZES[2])
-        table.add_row(DENSE, dense, *"-" * (len(headings) - 1), _mean_and_deviation(accuracies[DENSE]))
-    return table
+        rows.append([TITLES[name], result.n_edges, *ratios, *means, result.components])
+    headings = ["network", "edges", "σ2/σ1 fc1", "σ2/σ1 fc2", "mean |N(S)|/|S| fc1", "fc2", "parts"]
+    caption = None
+    if accuracies:
+        rows.append([DENSE, SIZES[0] * SIZES[1] + SIZES[1] * SIZES[2], *["-"] * 5])
+        for row, name in zip(rows, [*reports, DENSE], strict=True):
+            row.append(_mean_and_deviation(accuracies[name]))
+        headings.append("test accuracy %")
+        caption = f"accuracy: mean ± standard deviation over {_seeds(accuracies)} seeds, after the last epoch"
+    title = "Four families at equal edges, LeNet-300-100 on 5,000 MNIST digits"
+    return build(title, headings, rows, left=["network"], caption=caption)
 
 
 def draw_pictures(
@@ -135,10 +126,10 @@ def _radix_and_random() -> "Figure":
     from expandergraphs.plotting import draw_layered
 
     net = radix_net([[2, 2, 2]], [1, 1, 1, 1])
-    figure = _figure(6, 7)
+    figure = _figure(7, 7)
     above, below = figure.subplots(2, 1)
-    draw_layered(net, above).set_title("RadiX-Net of radices (2, 2, 2): density 1/4, one path between any two ends")
-    draw_layered(random_like(net, rng=1), below).set_title("Its random equivalent: the same edges in each layer")
+    draw_layered(net, above).set_title("RadiX-Net, radices (2, 2, 2): one path from every input to every output")
+    draw_layered(random_like(net, rng=1), below).set_title("Its random equivalent: as many edges in each layer")
     return figure
 
 

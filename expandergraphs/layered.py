@@ -154,11 +154,11 @@ class LayeredGraph:
             degrees[offsets[t] : offsets[t + 1]] += block.right_degrees
         indptr = np.concatenate([[0], np.cumsum(degrees)]).astype(dtype)
         indices, data = np.empty(2 * self.n_edges, dtype=dtype), np.ones(2 * self.n_edges)
-        filled = indptr[:-1].copy()  # where each node's next neighbours go
+        filled: NDArray[Any] = indptr[:-1].copy()  # where each node's next neighbours go
 
         def put(rows: int, columns: int, block: BipartiteGraph, weights: NDArray[np.float64] | None) -> None:
             nodes = slice(offsets[rows], offsets[rows + 1])
-            place = np.repeat(filled[nodes] - block.indptr[:-1].astype(dtype), np.diff(block.indptr))
+            place: NDArray[Any] = np.repeat(filled[nodes] - block.indptr[:-1].astype(dtype), np.diff(block.indptr))
             place += np.arange(block.n_edges, dtype=dtype)
             indices[place] = block.indices + dtype(offsets[columns])
             if weights is not None:

@@ -11,7 +11,7 @@ from expandergraphs.layered import LayeredGraph
 from expandergraphs.paths import components
 from expandergraphs.rng import RNG, streams
 from expandergraphs.spectral import SpectralGap, spectral_gap
-from expandergraphs.tables import as_text, number
+from expandergraphs.tables import as_text, build, number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,22 +70,15 @@ class Report:
         return asdict(self) | {"graphs": [asdict(graph) for graph in self.graphs]}
 
     def __rich__(self) -> "Table":
-        from rich.table import Table
-
         title = f"{self.n_nodes} nodes, {self.n_edges} edges, components: {self.components}"
-        table = Table(title=title, title_justify="left", caption=_CAPTION, caption_justify="left")
-        table.add_column("graph")
-        for heading in _COLUMNS:
-            table.add_column(heading, justify="right")
-        for graph in self.graphs:
-            table.add_row(graph.name, *measure_cells(graph))
-        return table
+        rows = [[graph.name, *measure_cells(graph)] for graph in self.graphs]
+        return build(title, ["graph", *MEASURES], rows, left=["graph"], caption=CAPTION)
 
     def __str__(self) -> str:
         return as_text(self.__rich__())
 
 
-_COLUMNS = (
+MEASURES = (
     "size",
     "edges",
     "density",
@@ -98,7 +91,7 @@ _COLUMNS = (
     "σ2/σ1",
     "mean |N(S)|/|S|",
 )
-_CAPTION = (
+CAPTION = (
     "bound: Ramanujan's √(d_l-1) + √(d_r-1); with ~ formed by average degrees, where no theorem makes it a yardstick"
 )
 

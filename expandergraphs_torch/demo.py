@@ -58,10 +58,10 @@ def train_lenet(
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=epochs * (len(x) // 100))
         accuracies = []
         for _ in range(epochs):
-            for batch in torch.randperm(len(x)).split(100):
+            for batch in torch.split(torch.randperm(len(x)), 100):
                 loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
             with torch.no_grad():

@@ -5,9 +5,9 @@ selects by the mask, so the wiring holds whatever an optimizer, an initialiser o
 reaches what is not there. A class adds no state but the buffer and the name of the family, so a plain layer *becomes* a
 masked one by changing its class: hooks, parameters and references stay what they were (see `install`).
 
-Initialisation: PyTorch's default law, U(-1/sqrt(n), 1/sqrt(n)) for weights and biases, with n each unit's actual fan-in.
-With the fan-in of the dense layer, signals die out: after ten ReLU layers at density 0.1 they are 1e-5 of what they
-should be.
+Initialisation: PyTorch's default law, U(-1/sqrt(n), 1/sqrt(n)) for weights and biases, n each unit's actual fan-in.
+With the fan-in of the dense layer, signals die out: ten ReLU layers at density 0.1 leave 1e-5 of what they
+should.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ from expandergraphs_torch.masks import compact_conv_mask, graph_from_mask, linea
 class Masked(nn.Module):
     """What all masked layers share; not a layer by itself."""
 
-    weight: nn.Parameter
-    bias: nn.Parameter | None
+    weight: Tensor
+    bias: Any
     mask: Tensor
     family: str = "given"
 
@@ -115,7 +115,7 @@ class _MaskedConv(Masked):
         super().__init__(
             g.n_left, g.n_right, kernel_size, stride, padding, dilation,
             bias=bias, padding_mode=padding_mode, device=device, dtype=dtype,
-        )  # type: ignore[call-arg]  # fmt: skip
+        )  # fmt: skip
         self.register_buffer("mask", compact_conv_mask(g, self._n_dimensions).to(self.weight.device))
         self.reset_parameters()
 
@@ -168,7 +168,7 @@ MASKED_CLASSES: dict[type[nn.Module], type[Masked]] = {
     nn.Conv2d: MaskedConv2d,
     nn.Conv3d: MaskedConv3d,
 }
-PLAIN_CLASSES = {masked: plain for plain, masked in MASKED_CLASSES.items()}
+PLAIN_CLASSES: dict[type[Masked], type[nn.Module]] = {masked: plain for plain, masked in MASKED_CLASSES.items()}
 
 
 def mask_for(module: nn.Module, g: BipartiteGraph) -> Tensor:
@@ -198,7 +198,7 @@ def install(module: nn.Module, mask: Tensor, family: str, *, rescale: bool) -> M
 
 
 @torch.no_grad()
-def uninstall(module: Masked) -> None:
+def uninstall(module: Any) -> None:
     """Turn a masked layer back into a plain one, in place; its weight stays zero off the mask."""
     module.weight.masked_fill_(~module.mask, 0.0)
     del module.mask

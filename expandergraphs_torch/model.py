@@ -40,7 +40,7 @@ def bake(model: nn.Module) -> nn.Module:
 def dense_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """Return a state_dict that the dense model loads strictly: no masks, weights zero off them."""
     state = model.state_dict()
-    for name, module in masked_modules(model).items():
+    for name in masked_modules(model):
         prefix = f"{name}." if name else ""
         mask = state.pop(f"{prefix}mask")
         state[f"{prefix}weight"] = torch.where(mask, state[f"{prefix}weight"], 0.0)

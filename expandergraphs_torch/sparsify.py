@@ -7,6 +7,7 @@ that can fail happens before the first layer is touched.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from torch import nn
@@ -16,7 +17,7 @@ from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
 from expandergraphs.generators.family import Family, as_family, degree_count, family_net
 from expandergraphs.rng import RNG, streams
-from expandergraphs.tables import as_text, number
+from expandergraphs.tables import as_text, build, number
 from expandergraphs_torch.layers import install, mask_for
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
 
@@ -79,21 +80,24 @@ class Plan:
         return asdict(self)
 
     def __rich__(self) -> "Table":
-        from rich.table import Table
-
         title = f"{self.n_edges} edges in sparse layers, density {number(self.density)}"
-        table = Table(title=title, title_justify="left")
-        for heading in ("layer", "kind", "in", "out", "kernel", "family", "edges", "density", "note"):
-            right = heading in ("in", "out", "edges", "density")
-            table.add_column(heading, justify="right" if right else "left")
-        for row in self.layers:
-            kernel = " x ".join(map(str, row.shape.kernel))
-            sizes = (str(row.shape.n_left), str(row.shape.n_right), kernel)
-            table.add_row(row.name, row.kind, *sizes, row.family, str(row.n_edges), number(row.density), row.note)
-        return table
+        headings = ["layer", "kind", *SHAPE_HEADINGS, "family", "edges", "density", "note"]
+        rows = [
+            (row.name, row.kind, *shape_cells(row.shape), row.family, row.n_edges, number(row.density), row.note)
+            for row in self.layers
+        ]
+        return build(title, headings, rows, left=["layer", "kind", "kernel", "family", "note"])
 
     def __str__(self) -> str:
         return as_text(self.__rich__())
+
+
+SHAPE_HEADINGS = ("in", "out", "kernel")
+
+
+def shape_cells(shape: LayerShape) -> tuple[int, int, str]:
+    """Return the table cells of a layer's shape."""
+    return shape.n_left, shape.n_right, " x ".join(map(str, shape.kernel))
 
 
 def plan(
@@ -118,7 +122,7 @@ def plan(
     >>> plan(nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100)), "regular", density=0.1).n_edges
     26520
     """
-    request = dict(density=density, degree=degree, n_edges=n_edges, budget=budget)
+    request = {"density": density, "degree": degree, "n_edges": n_edges, "budget": budget}
     streams(rng)  # refuses what is none
     return _decide(model, family, request, include, exclude).plan
 
@@ -142,8 +146,8 @@ def sparsify(
     ----------
     model : Module
     family : str, callable or mapping
-        "random", "left_regular", "regular" or "radix"; a function ``(n_in, n_out, n_edges, rng) -> BipartiteGraph``; or a
-        ready graph for each layer, ``{name: graph}``, which then needs no budget and includes just these layers.
+        "random", "left_regular", "regular" or "radix"; a function ``(n_in, n_out, n_edges, rng) -> BipartiteGraph``; or
+        ready graphs, ``{layer name: graph}``, which include just these layers and need no budget.
         "radix" wires layers that follow each other (outputs of one as many as inputs of the next) as one RadiX-Net.
     density, degree, n_edges : number
         Exactly one of them. `density` and `n_edges` are totals over the included layers; for a convolution an edge
@@ -157,8 +161,8 @@ def sparsify(
     rng : None, int, SeedSequence or Generator
         Source of randomness; each layer has its own stream, keyed by its name.
     init : {"rescale", "keep"}
-        Multiply each unit's remaining weights by sqrt(dense fan-in / actual fan-in), which keeps the scale of its output;
-        or leave them as they are.
+        Multiply each unit's remaining weights by sqrt(dense fan-in / actual fan-in), which keeps the scale of its
+        output; or leave them as they are.
 
     Returns
     -------
@@ -183,7 +187,7 @@ def sparsify(
     """
     if init not in ("rescale", "keep"):
         raise ValueError(f"init must be 'rescale' or 'keep', got {init!r}")
-    request = dict(density=density, degree=degree, n_edges=n_edges, budget=budget)
+    request = {"density": density, "degree": degree, "n_edges": n_edges, "budget": budget}
     decision = _decide(model, family, request, include, exclude)
     rows, stream = {row.name: row for row in decision.plan.layers}, streams(rng)
     masks = {}
@@ -281,7 +285,7 @@ def _ready_graph(graphs: Mapping[str, BipartiteGraph], layer: Candidate) -> Bipa
 
 def _radix(layers: list[Candidate], request: dict[str, Any]) -> dict[str, BipartiteGraph]:
     """Wire layers as one RadiX-Net; they must follow each other."""
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in pairwise(layers):
         if before.shape.n_right != after.shape.n_left:
             raise GenerationError(
                 f"a RadiX-Net wires a chain: {before.name!r} has {before.shape.n_right} outputs, the next layer "

@@ -7,9 +7,10 @@ from torch import nn
 
 from expandergraphs.budget import LayerShape
 from expandergraphs.report import Degrees, degrees_of
-from expandergraphs.tables import as_text, number
+from expandergraphs.tables import as_text, build, number
 from expandergraphs_torch.layers import Masked
 from expandergraphs_torch.select import candidates
+from expandergraphs_torch.sparsify import SHAPE_HEADINGS, shape_cells
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,30 +76,18 @@ class Summary:
         return asdict(self)
 
     def __rich__(self) -> "Table":
-        from rich.table import Table
-
         title = f"{self.n_edges} edges in masked layers, density {number(self.density)}, dead units: {self.dead_units}"
-        table = Table(title=title, title_justify="left")
-        left = ("layer", "kind", "kernel", "family", "executes")
-        for heading in (
-            *left[:2],
-            "in",
-            "out",
-            *left[2:4],
-            "edges",
-            "density",
-            "degrees in / out",
-            "dead in / out",
-            "executes",
-        ):
-            table.add_column(heading, justify="left" if heading in left else "right")
-        for row in self.layers:
-            table.add_row(
-                row.name, row.kind, str(row.shape.n_left), str(row.shape.n_right), " x ".join(map(str, row.shape.kernel)),
-                row.family, str(row.n_edges), number(row.density), f"{row.in_degrees} / {row.out_degrees}",
-                f"{row.in_degrees.isolated} / {row.out_degrees.isolated}", row.executes,
-            )  # fmt: skip
-        return table
+        headings = ["layer", "kind", *SHAPE_HEADINGS, "family", "edges", "density", "degrees in / out", "dead in / out"]
+        rows = [
+            (
+                *(row.name, row.kind, *shape_cells(row.shape), row.family, row.n_edges, number(row.density)),
+                f"{row.in_degrees} / {row.out_degrees}",
+                f"{row.in_degrees.isolated} / {row.out_degrees.isolated}",
+                row.executes,
+            )
+            for row in self.layers
+        ]
+        return build(title, [*headings, "executes"], rows, left=["layer", "kind", "kernel", "family", "executes"])
 
     def __str__(self) -> str:
         return as_text(self.__rich__())

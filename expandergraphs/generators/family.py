@@ -1,6 +1,7 @@
 """The families by name, for whoever lets a user choose one: the command line, studies, the adapter for PyTorch."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -100,7 +101,7 @@ def family_net(
     >>> family_net("radix", [784, 300, 100], density=0.1)
     LayeredGraph(784-300-100, 26520 edges)
     """
-    shapes = [LayerShape(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+    shapes = [LayerShape(a, b) for a, b in pairwise(sizes)]
     if not shapes:
         raise ValueError(f"a network has at least two layers, got sizes {list(sizes)}")
     if family == "radix" and degree is not None:

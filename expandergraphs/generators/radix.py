@@ -4,7 +4,7 @@ Given mixed-radix systems N^1, ..., N^M (lists of radices) and widths B_0, ..., 
 let N' = prod(N^1), P the cyclic shift of N' nodes (row i has its one in column i - 1). In each system the place value
 starts at v = 1; for each radix r the next layer is ``ones(B_{i-1}, B_i) (x) sum_{j<r} P^(j v)``, then v becomes r v.
 Layer i has ``B_{i-1} N'`` inputs, ``B_i N'`` outputs and density r_i / N' [1]_. The product of every system but the
-last is N'; that of the last divides N'. Paths between any input and any output: ``prod_{i>=2} prod(N^i) * prod(inner B)``.
+last is N'; that of the last divides N'. Paths between any two ends: ``prod_{i>=2} prod(N^i) * prod(inner B)``.
 
 Other layer sizes are cut out of the next larger RadiX-Net (`radix_net_for`); which counts of edges then occur is found
 by search (`radix_net_with`).

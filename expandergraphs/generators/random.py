@@ -12,6 +12,7 @@ Trap: a left-regular graph leaves right vertices empty when there are many of th
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,8 @@ def random_left_regular(
         degree = as_integer("degree", degree)
         if degree > n_right:
             raise GenerationError(
-                f"{request}degree={degree}): degree exceeds n_right = {n_right}; the nearest feasible degree is {n_right}"
+                f"{request}degree={degree}): degree exceeds n_right = {n_right}; "
+                f"the nearest feasible degree is {n_right}"
             )
         count = degree * n_left
     else:
@@ -173,7 +175,7 @@ def _distinct_in_rows(n_rows: int, degree: int, bound: int, rng: np.random.Gener
     Repeats are drawn again until none is left: each row is the set of the first `degree` different numbers of an
     endless uniform sequence.
     """
-    dtype = np.int32 if bound < 2**31 else np.int64
+    dtype: type[np.signedinteger[Any]] = np.int32 if bound < 2**31 else np.int64
     rows = rng.integers(bound, size=(n_rows, degree), dtype=dtype)
     rows.sort(axis=1)
     unfinished = np.flatnonzero((rows[:, 1:] == rows[:, :-1]).any(axis=1))

@@ -18,10 +18,9 @@ complements. A round costs two sorts of the edges.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from expandergraphs._checks import as_integer, exactly_one
-from expandergraphs.bipartite import BipartiteGraph, check_sizes
+from expandergraphs.bipartite import BipartiteGraph, Integers, check_sizes
 from expandergraphs.errors import GenerationError
 from expandergraphs.generators.random import as_n_edges
 from expandergraphs.rng import RNG, as_generator
@@ -115,7 +114,7 @@ def _near_regular(n_rows: int, n_columns: int, count: int, rounds: int, rng: np.
     return BipartiteGraph(n_rows, n_columns, indptr, rows[real])
 
 
-def _curveball_round(rows: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.integer]:
+def _curveball_round(rows: Integers, rng: np.random.Generator) -> Integers:
     """Return the rows in a new random order, neighbours traded within consecutive pairs.
 
     The order may change because the law of the whole does not depend on the names of the rows.
@@ -129,7 +128,7 @@ def _curveball_round(rows: NDArray[np.integer], rng: np.random.Generator) -> NDA
     return rows
 
 
-def _trade(pairs: NDArray[np.integer], rng: np.random.Generator) -> None:
+def _trade(pairs: Integers, rng: np.random.Generator) -> None:
     """Deal out the neighbours of each pair of rows anew, in place; `pairs` has both rows side by side.
 
     One sort brings equal neighbours together: of two, the first goes to the front, the second to the back, and
@@ -151,7 +150,7 @@ def _trade(pairs: NDArray[np.integer], rng: np.random.Generator) -> None:
     pairs[...] = keys
 
 
-def _shuffled(values: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.integer]:
+def _shuffled(values: Integers, rng: np.random.Generator) -> Integers:
     """Return the values in random order, by sorting them under random high bits: six times faster than a shuffle."""
     bits = int(values.max()).bit_length()
     keys = rng.integers(2**63, size=values.size)
@@ -163,6 +162,6 @@ def _shuffled(values: NDArray[np.integer], rng: np.random.Generator) -> NDArray[
     return keys.astype(values.dtype)
 
 
-def _has_repeats(rows: NDArray[np.integer]) -> bool:
+def _has_repeats(rows: Integers) -> bool:
     ordered = np.sort(rows, axis=1)
     return bool((ordered[:, 1:] == ordered[:, :-1]).any())
