@@ -5,7 +5,8 @@ read from it is allocated before its size has been compared with the file's.
 
 Layout, version 1, arrays in an uncompressed zip: ``format`` = [version], ``widths``; for each block
 ``s-t/indptr``, ``s-t/indices`` and, in a weighted network, ``s-t/weights``; ``names`` if there are any. A bipartite
-graph has the single block 0-1 and an empty array ``bipartite``.
+graph has the single block 0-1. Which of the two kinds it is, and whether there are weights, say the empty arrays
+``bipartite`` and ``weighted``.
 """
 
 import math
@@ -23,6 +24,7 @@ from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.layered import LayeredGraph
 
 _VERSION = 1
+_MARK = np.empty(0, dtype=np.int8)
 
 
 def save(path: str | os.PathLike[str], g_or_net: BipartiteGraph | LayeredGraph) -> None:
@@ -48,7 +50,7 @@ def save(path: str | os.PathLike[str], g_or_net: BipartiteGraph | LayeredGraph) 
     arrays: dict[str, NDArray[Any]] = {"format": np.array([_VERSION])}
     if isinstance(g_or_net, BipartiteGraph):
         net = LayeredGraph.from_layers([g_or_net])
-        arrays["bipartite"] = np.empty(0, dtype=np.int8)
+        arrays["bipartite"] = _MARK
     elif isinstance(g_or_net, LayeredGraph):
         net = g_or_net
     else:
@@ -56,6 +58,8 @@ def save(path: str | os.PathLike[str], g_or_net: BipartiteGraph | LayeredGraph) 
     arrays["widths"] = np.array(net.widths, dtype=np.int64)
     if net.names is not None:
         arrays["names"] = np.array(net.names, dtype=np.str_)
+    if net.weights is not None:
+        arrays["weighted"] = _MARK
     for (s, t), block in net.blocks.items():
         arrays[f"{s}-{t}/indptr"], arrays[f"{s}-{t}/indices"] = block.indptr, block.indices
         if net.weights is not None:
@@ -109,12 +113,12 @@ def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph
                 raise ValueError(f"block {label} does not fit {len(widths)} layers")
             indptr, indices = array(name, "iu"), array(f"{label}/indices", "iu")
             blocks[s, t] = BipartiteGraph(widths[s], widths[t], indptr, indices)
-            if f"{label}/weights" in names:
+            if "weighted" in names:
                 weights[s, t] = array(f"{label}/weights", "f")
     if "bipartite" in names:
         return blocks[0, 1]
     labels = array("names", "U").tolist() if "names" in names else None
-    return LayeredGraph(widths, blocks, weights or None, labels)
+    return LayeredGraph(widths, blocks, weights if "weighted" in names else None, labels)
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, kinds: str, limit: int) -> NDArray[Any]:

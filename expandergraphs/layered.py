@@ -167,11 +167,11 @@ class LayeredGraph:
 
         # Each row ascends by column: first the edges from earlier layers, then those to later ones.
         for (s, t), block in self.blocks.items():
-            if self.weights is None:
-                put(t, s, block.T, None)
-            else:
-                columns = sparse.csr_array((self.weights[s, t], block.indices, block.indptr)).tocsc()
-                put(t, s, block.T, columns.data)
+            by_column = None
+            if self.weights is not None:
+                arrays = (self.weights[s, t], block.indices, block.indptr)
+                by_column = sparse.csr_array(arrays, shape=(block.n_left, block.n_right)).tocsc().data
+            put(t, s, block.T, by_column)
         for (s, t), block in self.blocks.items():
             put(s, t, block, None if self.weights is None else self.weights[s, t])
         return sparse.csr_array((data, indices, indptr), shape=(n, n))

@@ -1,0 +1,116 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import expandergraphs as eg
+from expandergraphs import cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, list(map(str, arguments)), catch_exceptions=False)
+
+
+def test_generate_and_measure(tmp_path):
+    path = tmp_path / "g.npz"
+    result = run("generate", "regular", "64-64", "--degree", 8, "--seed", 3, "-o", path)
+    assert result.exit_code == 0
+    assert "64 x 64, 512 edges" in result.output
+    assert eg.load(path) == eg.family_net("regular", [64, 64], degree=8, rng=3).layers[0]
+    assert "512" in run("measure", path).output
+    measured = json.loads(run("measure", path, "--json").output)
+    assert measured == json.loads(json.dumps(eg.report(eg.load(path)).to_dict()))
+
+
+def test_networks_and_budgets(tmp_path):
+    path = tmp_path / "net.npz"
+    run("generate", "random", "30-20-10", "--density", 0.1, "--seed", 0, "-o", path)
+    assert eg.load(path) == eg.family_net("random", [30, 20, 10], density=0.1, rng=0)
+    run("generate", "left_regular", "30-20-10", "--edges", 100, "-o", path)
+    assert eg.load(path).n_edges == 100
+    run("generate", "radix", "784-300-100", "--density", 0.1, "-o", path)
+    assert eg.load(path) == eg.radix_net_for([784, 300, 100], [[10, 10]]).net
+    run("generate", "radix", "20-20-20-10", "--systems", "2,5;2", "-o", path)
+    assert eg.load(path) == eg.radix_net_for([20, 20, 20, 10], [[2, 5], [2]]).net
+    run("generate", "radix", "-", "--systems", "2,2;2", "--multipliers", "1,2,1,3", "-o", path)
+    assert eg.load(path) == eg.radix_net([[2, 2], [2]], [1, 2, 1, 3])
+
+
+def test_json_has_null_for_what_is_not_a_number(tmp_path):
+    eg.save(tmp_path / "g.npz", eg.BipartiteGraph.from_edges(2, 2, []))
+    assert json.loads(run("measure", tmp_path / "g.npz", "--json").output)["graphs"][0]["spectrum"]["ratio"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "regular", "4-4", "--degree", "5", "-o", "g.npz"], "clip"),
+        (["generate", "regular", "4-4", "--edges", "17", "-o", "g.npz"], "exceeds the 16 pairs"),
+        (["generate", "regular", "4x4", "--degree", "2", "-o", "g.npz"], "sizes must be integers separated by '-'"),
+        (["generate", "regular", "4-4", "-o", "g.npz"], "exactly one of density, degree, n_edges; got none"),
+        (["generate", "ramanujan", "4-4", "--degree", "2", "-o", "g.npz"], "one of random, left_regular"),
+        (["generate", "regular", "4-4", "--degree", "2", "-o", "g.xyz"], "suffix"),
+        (["generate", "regular", "4-4", "--systems", "2,2", "-o", "g.npz"], "--systems"),
+        (["generate", "radix", "4-4", "--multipliers", "1,1", "-o", "g.npz"], "--multipliers goes with --systems"),
+        (["measure", "missing.npz"], "No such file"),
+    ],
+)
+def test_errors_are_one_line(tmp_path, monkeypatch, arguments, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["expandergraphs", *arguments])
+    if message == "clip":  # a degree too large is clipped in a network, as in the papers
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == 0
+        assert eg.load("g.npz").n_edges == 16
+        return
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_is_installed():
+    result = subprocess.run([sys.executable, "-m", "expandergraphs", "--version"], capture_output=True, text=True)
+    assert result.stdout == "expandergraphs 0.1.0\n"
+    result = subprocess.run([sys.executable, "-m", "expandergraphs", "generate"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_demo_without_torch(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_training", lambda: None)
+    result = run("demo", "-o", tmp_path)
+    assert result.exit_code == 0
+    assert "pip install 'expandergraphs[demo]'" in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "patterns.png", "spectra.png", "radix-net.png", "results.json",
+    }  # fmt: skip
+
+
+def test_demo_with_a_stand_in_for_training(tmp_path, monkeypatch):
+    """The demo's own part: equal edges, every picture and table, and what training returned."""
+    calls = []
+
+    def train(net, *, seed, epochs, on_epoch):
+        calls.append((net and net.n_edges, seed))
+        for _ in range(epochs):
+            on_epoch()
+        return list(np.linspace(50, 90 + seed, epochs))
+
+    monkeypatch.setattr(cli, "_training", lambda: train)
+    result = run("demo", "-o", tmp_path, "--seeds", 2, "--epochs", 3)
+    assert calls == [(26_520, 0), (26_520, 1)] * 4 + [(None, 0), (None, 1)]
+    assert result.output.count("90.50 ± 0.71") == 5
+    records = json.loads((tmp_path / "results.json").read_text())
+    assert records["test_accuracy_by_epoch"]["dense"] == [[50, 70, 90], [50, 70.5, 91]]
+    assert records["measures"]["radix"]["graphs"][0]["n_edges"] == 23_520
+    assert len(list(tmp_path.glob("*.png"))) == 5

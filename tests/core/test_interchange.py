@@ -1,0 +1,128 @@
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import expandergraphs as eg
+from expandergraphs import LayeredGraph
+from tests.core.strategies import networks
+
+
+@given(networks())
+def test_networks_come_back_equal(tmp_path_factory, net):
+    path = tmp_path_factory.mktemp("net") / "net.npz"
+    for variant in (net, LayeredGraph(net.widths, net.blocks, net.weights, [f"λ{k}" for k in range(len(net.widths))])):
+        eg.save(path, variant)
+        assert eg.load(path) == variant
+        assert os.listdir(path.parent) == ["net.npz"]
+
+
+def test_graphs_come_back_as_graphs(tmp_path):
+    g = eg.random_regular(20, 30, 4, rng=0)
+    eg.save(str(tmp_path / "g.npz"), g)
+    loaded = eg.load(str(tmp_path / "g.npz"))
+    assert loaded == g
+    assert not loaded.indices.flags.writeable
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path, g = tmp_path / "g.npz", eg.random_regular(9, 9, 2, rng=0)
+    eg.save(path, g)
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        eg.save(path, eg.random_regular(9, 9, 2, rng=1))
+    assert eg.load(path) == g
+    assert os.listdir(tmp_path) == ["g.npz"]
+
+
+def arrays_of(g):
+    """The arrays of a graph's file."""
+    return {
+        "format": np.array([1]),
+        "bipartite": np.empty(0, np.int8),
+        "widths": np.array([g.n_left, g.n_right]),
+        "0-1/indptr": np.array(g.indptr),
+        "0-1/indices": np.array(g.indices),
+    }
+
+
+g99 = eg.random_regular(9, 9, 2, rng=0)
+
+
+class Surprise:
+    def __reduce__(self):
+        return pytest.fail, ("something was unpickled",)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": np.array([2])}, r"format is \[2\]"),
+        ({"0-1/indices": np.array([Surprise()], dtype=object)}, "unexpected type"),
+        ({"0-1/indices": np.arange(18.0)}, "unexpected type"),
+        ({"0-1/indices": np.full(18, 99)}, "right vertices must lie in 0..8"),
+        ({"0-1/indices": np.full(18, -1)}, "right vertices must lie in 0..8"),
+        ({"0-1/indptr": np.arange(10)}, "indptr must rise"),
+        ({"widths": np.array([10, 9])}, "indptr must rise"),
+        ({"widths": np.array([9])}, "does not fit 1 layers"),
+        ({"1-0/indptr": np.arange(10)}, "block 1-0 does not fit"),
+        ({"0-1/indices": None}, "0-1/indices"),
+        ({"widths": None}, "widths"),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path, change, message):
+    path = tmp_path / "g.npz"
+    arrays = {name: array for name, array in (arrays_of(g99) | change).items() if array is not None}
+    np.savez(path, allow_pickle=True, **arrays)
+    with pytest.raises(ValueError, match=message):
+        eg.load(path)
+
+
+def test_a_header_that_claims_too_much_is_not_believed(tmp_path):
+    """A header may promise 8 TB; nothing is allocated before the file has been found to hold it."""
+    path = tmp_path / "g.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (1000000000000,), }"
+        archive.writestr("format.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\x01")
+    with pytest.raises(ValueError, match="unexpected type or size"):
+        eg.load(path)
+    np.savez_compressed(path, **arrays_of(g99))
+    with pytest.raises(ValueError, match="compressed"):
+        eg.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a zip", pickle.dumps({"format": [1]})])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "g.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"g.npz is not a graph file"):
+        eg.load(path)
+
+
+def test_every_truncation_is_noticed(tmp_path):
+    path = tmp_path / "g.npz"
+    eg.save(path, g99)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 37):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="not a graph file"):
+            eg.load(path)
+
+
+def test_bad_input_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"suffix, which must be .npz, got 'g.txt'"):
+        eg.save(tmp_path / "g.txt", g99)
+    with pytest.raises(ValueError, match="got dict"):
+        eg.save(tmp_path / "g.npz", {})
+    with pytest.raises(FileNotFoundError):
+        eg.load(tmp_path / "missing.npz")
+    with pytest.raises(FileNotFoundError):
+        eg.save(tmp_path / "no folder" / "g.npz", g99)

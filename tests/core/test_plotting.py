@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import expandergraphs as eg
+from expandergraphs import plotting
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_biadjacency(ax):
+    g = eg.random_bipartite(5, 3, n_edges=7, rng=0)
+    assert plotting.draw_biadjacency(g, ax) is ax
+    np.testing.assert_array_equal(ax.images[0].get_array(), g.biadjacency.toarray())
+    assert ax.get_xlabel() == "right vertex (of 3)"
+    assert ax.get_ylabel() == "left vertex (of 5)"
+
+
+def test_layered_networks_show_every_edge_and_node(ax):
+    a, b, skip = (eg.random_bipartite(m, n, n_edges=2, rng=0) for m, n in ((3, 4), (4, 1), (3, 1)))
+    net = eg.LayeredGraph([3, 4, 1], {(0, 1): a, (1, 2): b, (0, 2): skip})
+    plotting.draw_layered(net, ax)
+    *edges, inputs, hidden, output = ax.collections
+    assert [len(part.get_segments()) for part in edges] == [2, 2, 2]
+    assert [len(nodes.get_offsets()) for nodes in (inputs, hidden, output)] == [3, 4, 1]
+    start, end = edges[0].get_segments()[0]
+    i, j = a.edges[0]
+    np.testing.assert_allclose([start, end], [inputs.get_offsets()[i], hidden.get_offsets()[j]])
+
+
+def test_singular_values_and_their_bound(ax):
+    graphs = {f"seed {seed}": eg.random_regular(30, 30, 3, rng=seed) for seed in range(2)}
+    plotting.plot_singular_values(graphs, ax)
+    first, second, bound = ax.lines
+    np.testing.assert_allclose(first.get_ydata(), eg.singular_values(graphs["seed 0"])[1:])
+    assert first.get_xdata()[0] == 2
+    assert bound.get_ydata()[0] == pytest.approx(2 * 2**0.5)
+    assert "Ramanujan bound 2.83" in ax.texts[0].get_text()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["seed 0", "seed 1"]
+    assert first.get_color() != second.get_color()
+    assert first.get_linestyle() != second.get_linestyle()
+    with pytest.raises(ValueError, match="at least one graph"):
+        plotting.plot_singular_values({}, ax)
+
+
+def test_accuracy(ax):
+    plotting.plot_accuracy({"one": [[80, 90], [82, 94]], "two": [50, 60]}, ax)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [81, 92])
+    np.testing.assert_allclose(ax.lines[1].get_xdata(), [1, 2])
+    band = ax.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (80, 94)
+    assert ax.get_ylabel() == "test accuracy (%)"

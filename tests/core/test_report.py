@@ -1,0 +1,41 @@
+import json
+import math
+
+import pytest
+
+import expandergraphs as eg
+
+
+def test_a_network_s_report_holds_its_graphs_measures():
+    net = eg.family_net("left_regular", [64, 512, 8], degree=4, rng=0)
+    result = eg.report(net)
+    assert (result.n_nodes, result.n_edges, result.components) == (584, net.n_edges, eg.components(net).count)
+    for graph, layer in zip(result.graphs, net.layers, strict=True):
+        assert (graph.n_edges, graph.density) == (layer.n_edges, layer.density)
+        assert graph.spectrum == eg.spectral_gap(layer)
+        assert graph.components == eg.components(layer).count
+        assert graph.left_degrees.minimum == graph.left_degrees.maximum == 4
+        assert graph.right_degrees.isolated == (layer.right_degrees == 0).sum()
+        assert graph.right_degrees.mean == pytest.approx(layer.right_degrees.mean())
+    assert eg.report(net) == result
+
+
+def test_it_prints_and_converts():
+    result = eg.report(eg.LayeredGraph.from_layers([eg.random_regular(8, 8, 2, rng=0)], names=["in", "out"]))
+    text = str(result)
+    assert "in → out" in text
+    assert "16 nodes, 16 edges" in text
+    plain = json.loads(json.dumps(result.to_dict()))
+    assert plain["graphs"][0]["spectrum"]["sigma1"] == 2
+    assert plain["graphs"][0]["left_degrees"] == {"minimum": 2, "mean": 2, "maximum": 2, "isolated": 0}
+
+
+def test_graphs_without_edges_or_admissible_sets():
+    single = eg.report(eg.BipartiteGraph.from_edges(1, 1, [(0, 0)])).graphs[0]
+    assert single.expansion is None
+    empty = eg.report(eg.BipartiteGraph.from_edges(0, 3, [])).graphs[0]
+    assert (empty.components, empty.right_degrees.isolated) == (3, 3)
+    assert math.isnan(empty.spectrum.ratio)
+    assert str(eg.report(eg.BipartiteGraph.from_edges(0, 3, [])))
+    with pytest.raises(ValueError, match="got list"):
+        eg.report([])
