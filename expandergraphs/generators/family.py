@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.budget import LayerShape, spread
+from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
 from expandergraphs.generators.radix import radix_net_with
 from expandergraphs.generators.random import random_bipartite, random_left_regular
@@ -106,6 +106,13 @@ def family_net(
         raise ValueError(f"a network has at least two layers, got sizes {list(sizes)}")
     if family == "radix" and degree is not None:
         raise GenerationError("a RadiX-Net has no one degree; ask for a density or a number of edges")
+    for shape in shapes if degree is not None else ():
+        if edges_of_degree(shape, degree, degree_count(family)) > shape.n_pairs:
+            largest = shape.n_right if degree_count(family) == "left" else min(shape.n_left, shape.n_right)
+            raise GenerationError(
+                f"family_net({family!r}, {list(sizes)}, degree={degree}): the layer {shape.n_left} x {shape.n_right} "
+                f"holds a degree of at most {largest}"
+            )
     counts = spread(shapes, density=density, degree=degree, n_edges=n_edges, budget=budget, count=degree_count(family))
     if family == "radix":
         return radix_net_with(sizes, sum(counts)).net
