@@ -104,7 +104,7 @@ def measure(
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for pictures and results.")] = Path("demo"),
-    seeds: Annotated[int, typer.Option(min=1, help="Networks trained for each family, each with its own graphs.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Networks trained for each family, each with its own graphs.")] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 15,
 ) -> None:
     """Run the main job: four families at equal edges, measured, drawn, and trained on real digits."""

@@ -1,0 +1,70 @@
+"""What the README shows is run: every Python block, every command, every link to a file."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from expandergraphs import cli
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def run(block):
+    """Run a block; an expression followed by ``# -> value`` must have that value."""
+    namespace, promised = {}, 0
+    lines = block.splitlines()
+    for statement in ast.parse(block).body:
+        source = ast.get_source_segment(block, statement)
+        exec(source, namespace)
+        promise = re.search(r"  # -> (.*)$", lines[statement.end_lineno - 1])
+        if promise:
+            value = eval(source, namespace)
+            assert repr(_plain(value)) == promise[1], source
+            promised += 1
+    return promised
+
+
+def _plain(value):
+    """NumPy's numbers as Python's, within tuples too."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if hasattr(value, "item") and not hasattr(value, "n_edges") else value
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=["expansion", "networks", "model"])
+def test_python(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(block) >= 2
+
+
+def test_a_wrong_promise_is_noticed():
+    with pytest.raises(AssertionError):
+        run("x = 1\nx + 1  # -> 3\n")
+
+
+def test_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^expandergraphs (.*)$", README, re.M)
+    assert len(commands) == 2
+    for command in commands:
+        assert CliRunner().invoke(cli.app, shlex.split(command), catch_exceptions=False).exit_code == 0
+
+
+def test_links():
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(targets) >= 3
+    assert all((ROOT / target).is_file() for target in targets)
+
+
+def test_numbers_have_their_record():
+    """Every accuracy in the README stands in the record it links to."""
+    record = (ROOT / "benchmarks/records/2026-11-21-demo.md").read_text()
+    accuracies = re.findall(r"\d\d\.\d\d ± \d\.\d\d", README)
+    assert len(accuracies) == 5
+    assert all(accuracy in record for accuracy in accuracies)
