@@ -1,6 +1,9 @@
 """Arguments, checked at the door: integers become ``int``, anything else a ``ValueError`` that says what came."""
 
 import operator
+from collections.abc import Iterable
+from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 
@@ -17,13 +20,27 @@ def as_integer(name: str, value: Any, *, minimum: int = 0) -> int:
 
 def as_fraction(name: str, value: Any) -> float:
     """Return `value` as a ``float`` in [0, 1], or raise ``ValueError``."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 <= number <= 1.0:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:  # type: ignore[operator]
         raise ValueError(f"{name} must be a number between 0 and 1, got {value!r}")
-    return number
+    return float(value)
+
+
+def as_list(name: str, values: Any) -> list[Any]:
+    """Return the items of an iterable that is no text, or raise ``ValueError``."""
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes):
+        raise ValueError(f"{name} must be a sequence, got {values!r}")
+    return list(values)
+
+
+def edges_of_density(density: Any, n_pairs: int) -> int:
+    """Return ``round(density * n_pairs)``, the product taken exactly, so that it does not depend on its order.
+
+    Examples
+    --------
+    >>> edges_of_density(0.1, 45), 0.1 * 45
+    (5, 4.5)
+    """
+    return round(Fraction(as_fraction("density", density)) * n_pairs)
 
 
 def exactly_one(call: str, **options: Any) -> str:

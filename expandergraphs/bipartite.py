@@ -68,7 +68,14 @@ class BipartiteGraph:
         """Check every invariant, and keep the arrays read-only and our own."""
         n_left, n_right = check_sizes(self.n_left, self.n_right)
         indptr, indices = _integers("indptr", self.indptr), _integers("indices", self.indices)
-        if indptr.shape != (n_left + 1,) or indptr[0] != 0 or indptr[-1] != indices.size or np.any(np.diff(indptr) < 0):
+        if indices.ndim != 1:
+            raise ValueError(f"indices must have one dimension, got shape {indices.shape}")
+        if (
+            indptr.shape != (n_left + 1,)
+            or indptr[0] != 0
+            or indptr[-1] != indices.size
+            or np.any(indptr[1:] < indptr[:-1])
+        ):
             raise ValueError(f"indptr must rise from 0 to {indices.size} in {n_left + 1} steps, got {indptr!r}")
         if indices.size:
             lowest, highest = indices.min(), indices.max()
@@ -127,7 +134,7 @@ class BipartiteGraph:
         return cls.from_keys(n_left, n_right, keys)
 
     @classmethod
-    def from_keys(cls, n_left: int, n_right: int, keys: NDArray[np.int64]) -> Self:
+    def from_keys(cls, n_left: int, n_right: int, keys: ArrayLike) -> Self:
         """Build from the ascending keys ``left * n_right + right``; what generators produce.
 
         Raises
@@ -136,12 +143,15 @@ class BipartiteGraph:
             If the keys do not ascend strictly within 0..n_left * n_right - 1.
         """
         n_left, n_right = check_sizes(n_left, n_right)
+        keys = _integers("keys", keys).astype(np.int64, copy=False)
+        if keys.ndim != 1 or np.any(keys[1:] <= keys[:-1]):
+            raise ValueError("keys must have one dimension and ascend strictly")
         if keys.size and (keys[0] < 0 or keys[-1] >= n_left * n_right):
             raise ValueError(f"keys must lie in 0..{n_left * n_right - 1}, got {keys[0]}..{keys[-1]}")
         indptr = np.searchsorted(keys, np.arange(n_left + 1, dtype=np.int64) * n_right)
         indices = np.empty(keys.size, dtype=_index_dtype(n_left, n_right, keys.size))
         np.subtract(keys, np.repeat(np.arange(n_left) * n_right, np.diff(indptr)), out=indices, casting="unsafe")
-        return cls(n_left, n_right, indptr, _read_only(indices))
+        return cls(n_left, n_right, indptr, indices)
 
     @classmethod
     def from_biadjacency(cls, matrix: Any) -> Self:
@@ -175,8 +185,8 @@ class BipartiteGraph:
         graph : networkx.Graph
             Directed edges must lead from left to right.
         left : iterable of nodes, optional
-            The left side. A set is taken in the graph's order, any other iterable in its own. By default the
-            nodes whose attribute ``bipartite`` is 0. The right side is the rest, in the graph's order.
+            The left side, each node once. A set is taken in the graph's order, any other iterable in its own. By
+            default the nodes whose attribute ``bipartite`` is 0. The right side is the rest, in the graph's order.
 
         Raises
         ------
@@ -192,7 +202,10 @@ class BipartiteGraph:
         elif isinstance(left, set | frozenset):
             members = left
             left = [node for node in graph if node in members] + [node for node in members if node not in graph]
+        left = list(left)
         rows = {node: i for i, node in enumerate(left)}
+        if len(rows) < len(left):
+            raise ValueError(f"left names {len(left)} nodes, of which only {len(rows)} are different")
         unknown = [node for node in rows if node not in graph]
         if unknown:
             raise ValueError(f"left names {unknown[0]!r}, which is not in the graph")
@@ -212,10 +225,12 @@ class BipartiteGraph:
         Raises
         ------
         ValueError
-            If the attribute is missing, an edge joins vertices of one side, or is repeated.
+            If the attribute is missing, an edge joins vertices of one side, leads from right to left, or is repeated.
         """
         if "type" not in graph.vs.attributes():
             raise ValueError("the igraph graph has no vertex attribute 'type' (False: left, True: right)")
+        if not set(graph.vs["type"]) <= {False, True}:
+            raise ValueError("the vertex attribute 'type' must be False (left) or True (right) everywhere")
         right = np.asarray(graph.vs["type"], dtype=bool)
         position = np.where(right, np.cumsum(right), np.cumsum(~right)) - 1
         ends = np.asarray(graph.get_edgelist(), dtype=np.int64).reshape(-1, 2)
@@ -223,6 +238,8 @@ class BipartiteGraph:
         if inside.any():
             raise ValueError(f"edge {tuple(ends[inside][0].tolist())} joins two vertices of one side")
         backwards = right[ends[:, 0]]
+        if graph.is_directed() and backwards.any():
+            raise ValueError(f"edge {tuple(ends[backwards][0].tolist())} does not lead from the left to the right side")
         ends[backwards] = ends[backwards, ::-1]
         return cls.from_edges(int((~right).sum()), int(right.sum()), position[ends])
 
@@ -276,7 +293,7 @@ class BipartiteGraph:
     def T(self) -> "BipartiteGraph":
         """The same graph with its sides exchanged."""
         columns = self._matrix(np.ones(self.n_edges, dtype=np.int8)).tocsc()
-        return BipartiteGraph(self.n_right, self.n_left, _read_only(columns.indptr), _read_only(columns.indices))
+        return BipartiteGraph(self.n_right, self.n_left, columns.indptr, columns.indices)
 
     @property
     def complement(self) -> "BipartiteGraph":
@@ -342,11 +359,17 @@ class BipartiteGraph:
         return f"BipartiteGraph({self.n_left} x {self.n_right}, {self.n_edges} edges, density {self.density:.4g})"
 
 
+def check_graph(g: Any) -> None:
+    """Raise ``ValueError`` unless `g` is a BipartiteGraph."""
+    if not isinstance(g, BipartiteGraph):
+        raise ValueError(f"a BipartiteGraph is needed, got {type(g).__name__}")
+
+
 def check_sizes(n_left: Any, n_right: Any) -> tuple[int, int]:
     """Return both sizes as ints, or raise ``ValueError``; their product must fit in 63 bits."""
     n_left, n_right = as_integer("n_left", n_left), as_integer("n_right", n_right)
-    if n_left * n_right >= 2**63:
-        raise ValueError(f"n_left * n_right must be below 2**63, got {n_left} * {n_right}")
+    if max(n_left, n_right, n_left * n_right) >= 2**63:
+        raise ValueError(f"n_left, n_right and their product must be below 2**63, got {n_left} and {n_right}")
     return n_left, n_right
 
 
@@ -362,10 +385,9 @@ def _index_dtype(*bounds: int) -> type[np.int32] | type[np.int64]:
 
 
 def _frozen(array: Integers, dtype: type[np.int32] | type[np.int64]) -> Integers:
-    """Take an array that nobody can write to as it is, and a copy of any other."""
-    if array.dtype == dtype and array.base is None and not array.flags.writeable:
-        return array
-    return _read_only(np.array(array, dtype=dtype))
+    """Copy; what is returned is a view of something read-only, so its flag cannot be turned back."""
+    copy: Integers = np.array(array, dtype=dtype)
+    return _read_only(copy).view()
 
 
 def _read_only(array: Array) -> Array:

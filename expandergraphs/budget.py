@@ -6,9 +6,9 @@ X-Net count ``d * n_left`` edges ("left") and RReg ``d * max(n_left, n_right)`` 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from expandergraphs._checks import as_fraction, as_integer, exactly_one
+from expandergraphs._checks import as_integer, as_list, edges_of_density, exactly_one
 from expandergraphs.errors import GenerationError
 
 
@@ -72,15 +72,12 @@ def spread(
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget must be one of {', '.join(BUDGETS)}, got {budget!r}")
-    layers = [LayerShape(*layer) for layer in layers]
+    layers = [_as_shape(layer) for layer in as_list("layers", layers)]
     capacity = [layer.n_pairs for layer in layers]
     given = exactly_one("an edge budget", density=density, degree=degree, n_edges=n_edges)
     if degree is not None:
         return tuple(min(edges_of_degree(layer, degree, count), layer.n_pairs) for layer in layers)
-    if given == "density":
-        total = round(as_fraction("density", density) * sum(capacity))
-    else:
-        total = as_integer("n_edges", n_edges)
+    total = as_integer("n_edges", n_edges) if given == "n_edges" else edges_of_density(density, sum(capacity))
     if total > sum(capacity):
         raise GenerationError(
             f"n_edges = {total} exceeds the {sum(capacity)} pairs of all layers, the largest feasible"
@@ -99,6 +96,11 @@ def edges_of_degree(layer: LayerShape, degree: int, count: str = "left") -> int:
     if count not in ("left", "max"):
         raise ValueError(f"count must be 'left' or 'max', got {count!r}")
     return as_integer("degree", degree) * (layer.n_left if count == "left" else max(layer.n_left, layer.n_right))
+
+
+def _as_shape(layer: Any) -> LayerShape:
+    n_left, n_right, *kernel = as_list("a layer", layer)
+    return LayerShape(as_integer("n_left", n_left), as_integer("n_right", n_right), *kernel)
 
 
 def _proportional(total: int, weights: Sequence[int]) -> tuple[int, ...]:

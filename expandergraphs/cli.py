@@ -36,8 +36,10 @@ def main() -> None:
     """Run the command line; an error is one line on the standard error output, and exit code 1."""
     try:
         app()
-    except (ValueError, OSError) as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    except (ValueError, OSError, MemoryError) as error:
+        Console(stderr=True).print(
+            f"error: {error or 'out of memory'}", style="red", highlight=False, markup=False, soft_wrap=True
+        )
         sys.exit(1)
 
 
@@ -131,7 +133,7 @@ def demo(
     for path in job.draw_pictures(nets[0], accuracies, output):
         console.print(f"wrote {path}", highlight=False)
     records = output / "results.json"
-    records.write_text(json.dumps(_finite(job.as_records(reports, accuracies, range(seeds))), indent=1) + "\n")
+    records.write_text(json.dumps(job.as_records(reports, accuracies, range(seeds)), indent=1) + "\n")
     console.print(f"wrote {records}", highlight=False)
     console.print(job.results_table(reports, accuracies))
 
@@ -155,16 +157,7 @@ def _integers(text: str, separator: str, name: str) -> list[int]:
 
 
 def _print_json(data: object) -> None:
-    typer.echo(json.dumps(_finite(data), indent=1))
-
-
-def _finite(data: Any) -> Any:
-    """Replace nan, which JSON does not have, by null."""
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not np.isfinite(data) else data
+    typer.echo(json.dumps(data, indent=1))
 
 
 def _wide_console() -> Console:

@@ -16,8 +16,8 @@ from expandergraphs.generators.like import random_like
 from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.report import CAPTION, MEASURES, Report, measure_cells, report
+from expandergraphs.results import build
 from expandergraphs.rng import streams
-from expandergraphs.tables import build
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expandergraphs._checks import as_integer
-from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.rng import RNG, as_generator
 
 
@@ -58,6 +58,7 @@ def sampled_expansion(g: BipartiteGraph, *, samples: int = 1000, rng: RNG = None
     >>> sampled_expansion(random_regular(64, 64, 8, rng=0), samples=100, rng=0).minimum > 1
     True
     """
+    check_graph(g)
     samples = as_integer("samples", samples, minimum=1)
     generator = as_generator(rng)
     sides = [matrix for matrix in (g.biadjacency.T.tocsr(), g.biadjacency) if matrix.shape[1] >= 2]

@@ -3,15 +3,16 @@
 A file is written under another name and moved into place, so it is whole or not there. It holds no pickle, and nothing
 read from it is allocated before its size has been compared with the file's.
 
-Layout, version 1, arrays in an uncompressed zip: ``format`` = [version], ``widths``; for each block
-``s-t/indptr``, ``s-t/indices`` and, in a weighted network, ``s-t/weights``; ``names`` if there are any. A bipartite
-graph has the single block 0-1. Which of the two kinds it is, and whether there are weights, say the empty arrays
-``bipartite`` and ``weighted``.
+Layout, version 1, arrays in an uncompressed zip and no others: ``format`` = [version, is a network, has weights, has
+names]; ``widths``; ``blocks``, the pairs s, t; for each block ``s-t/indptr``, ``s-t/indices`` and ``s-t/weights``;
+``names``, a JSON list as bytes. A bipartite graph has two widths and the block 0, 1.
 """
 
+import json
 import math
 import os
 import secrets
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.layered import LayeredGraph
+from expandergraphs.layered import LayeredGraph, as_net
 
 _VERSION = 1
-_MARK = np.empty(0, dtype=np.int8)
 
 
 def save(path: str | os.PathLike[str], g_or_net: BipartiteGraph | LayeredGraph) -> None:
@@ -46,30 +46,28 @@ def save(path: str | os.PathLike[str], g_or_net: BipartiteGraph | LayeredGraph) 
     ...     load(f"{folder}/g.npz") == g
     True
     """
-    path = _checked(path)
-    arrays: dict[str, NDArray[Any]] = {"format": np.array([_VERSION])}
-    if isinstance(g_or_net, BipartiteGraph):
-        net = LayeredGraph.from_layers([g_or_net])
-        arrays["bipartite"] = _MARK
-    elif isinstance(g_or_net, LayeredGraph):
-        net = g_or_net
-    else:
-        raise ValueError(f"save needs a BipartiteGraph or a LayeredGraph, got {type(g_or_net).__name__}")
-    arrays["widths"] = np.array(net.widths, dtype=np.int64)
+    path, net = _checked(path), as_net(g_or_net)
+    kind = [isinstance(g_or_net, LayeredGraph), net.weights is not None, net.names is not None]
+    arrays: dict[str, NDArray[Any]] = {
+        "format": np.array([_VERSION, *kind], dtype=np.int64),
+        "widths": np.array(net.widths, dtype=np.int64),
+        "blocks": np.array(list(net.blocks), dtype=np.int64).ravel(),
+    }
     if net.names is not None:
-        arrays["names"] = np.array(net.names, dtype=np.str_)
-    if net.weights is not None:
-        arrays["weighted"] = _MARK
+        arrays["names"] = np.frombuffer(json.dumps(net.names).encode(), dtype=np.uint8)
     for (s, t), block in net.blocks.items():
         arrays[f"{s}-{t}/indptr"], arrays[f"{s}-{t}/indices"] = block.indptr, block.indices
         if net.weights is not None:
             arrays[f"{s}-{t}/weights"] = net.weights[s, t]
+    path = path.resolve()  # a link stays a link
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(unfinished, "xb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, unfinished)
         os.replace(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
@@ -87,38 +85,44 @@ def load(path: str | os.PathLike[str]) -> BipartiteGraph | LayeredGraph:
         If the file cannot be read.
     """
     path = _checked(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read(archive, path.stat().st_size)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a graph file written by expandergraphs: {error}") from error
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _read(archive, path.stat().st_size)
+        except Exception as error:  # whatever damaged bytes provoke in the zip, in NumPy's header or in our own checks
+            raise ValueError(f"{path} is not a graph file written by expandergraphs: {error}") from error
 
 
 def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph:
-    names = {name.removesuffix(".npy") for name in archive.namelist()}
-
     def array(name: str, kinds: str) -> NDArray[Any]:
         return _read_array(archive, name, kinds, limit)
 
-    version = array("format", "iu").tolist()
-    if version != [_VERSION]:
-        raise ValueError(f"its format is {version}, this version reads [{_VERSION}]")
-    widths = array("widths", "iu").tolist()
+    version, *kind = array("format", "i").tolist()
+    if version != _VERSION:
+        raise ValueError(f"its format is {version}, this version reads {_VERSION}")
+    is_network, weighted, named = (bool(flag) for flag in kind)
+    widths = array("widths", "i").tolist()
+    pairs = array("blocks", "i").reshape(-1, 2).tolist()
+    parts = ["indptr", "indices", "weights"] if weighted else ["indptr", "indices"]
+    expected = ["format", "widths", "blocks", *(f"{s}-{t}/{part}" for s, t in pairs for part in parts)]
+    expected += ["names"] if named else []
+    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
+        raise ValueError(f"it holds {archive.namelist()} where {expected} are needed")
     blocks, weights = {}, {}
-    for name in sorted(names):
-        if name.endswith("/indptr"):
-            label = name.removesuffix("/indptr")
-            s, t = (int(layer) for layer in label.split("-"))
-            if not 0 <= s < t < len(widths):
-                raise ValueError(f"block {label} does not fit {len(widths)} layers")
-            indptr, indices = array(name, "iu"), array(f"{label}/indices", "iu")
-            blocks[s, t] = BipartiteGraph(widths[s], widths[t], indptr, indices)
-            if "weighted" in names:
-                weights[s, t] = array(f"{label}/weights", "f")
-    if "bipartite" in names:
-        return blocks[0, 1]
-    labels = array("names", "U").tolist() if "names" in names else None
-    return LayeredGraph(widths, blocks, weights if "weighted" in names else None, labels)
+    for s, t in pairs:
+        if not 0 <= s < t < len(widths):
+            raise ValueError(f"block {s}-{t} does not fit {len(widths)} layers")
+        indptr, indices = array(f"{s}-{t}/indptr", "i"), array(f"{s}-{t}/indices", "i")
+        blocks[s, t] = BipartiteGraph(widths[s], widths[t], indptr, indices)
+        if weighted:
+            weights[s, t] = array(f"{s}-{t}/weights", "f")
+    names = json.loads(array("names", "u").tobytes()) if named else None
+    net = LayeredGraph(widths, blocks, weights if weighted else None, names)
+    if is_network:
+        return net
+    if len(widths) != 2 or list(blocks) != [(0, 1)] or weighted or named:
+        raise ValueError("a bipartite graph has two sides, one block, no weights and no names")
+    return blocks[0, 1]
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, kinds: str, limit: int) -> NDArray[Any]:
@@ -140,6 +144,8 @@ def _read_array(archive: zipfile.ZipFile, name: str, kinds: str, limit: int) -> 
 
 
 def _checked(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path must be a string or a path, got {path!r}")
     path = Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"the format is chosen by the suffix, which must be .npz, got {path.name!r}")

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from expandergraphs._checks import as_integer
-from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs._checks import as_integer, as_list
+from expandergraphs.bipartite import BipartiteGraph, check_graph
 
 Block: TypeAlias = tuple[int, int]
 
@@ -58,10 +58,12 @@ class LayeredGraph:
 
     def __post_init__(self) -> None:
         """Check that sizes, keys, weights and names fit, and keep copies nobody can change."""
-        widths = tuple(as_integer("each width", width) for width in self.widths)
+        widths = tuple(as_integer("each width", width) for width in as_list("widths", self.widths))
         if len(widths) < 2:
             raise ValueError(f"a layered graph has at least two layers, got widths {widths}")
-        blocks = {_as_block(key, len(widths)): block for key, block in sorted(self.blocks.items())}
+        if sum(widths) >= 2**63:
+            raise ValueError(f"the widths must add up to less than 2**63, got {widths}")
+        blocks = _by_block("blocks", self.blocks, len(widths))
         for (s, t), block in blocks.items():
             if not isinstance(block, BipartiteGraph):
                 raise ValueError(f"block {(s, t)} must be a BipartiteGraph, got {type(block).__name__}")
@@ -71,7 +73,8 @@ class LayeredGraph:
         object.__setattr__(self, "widths", widths)
         object.__setattr__(self, "blocks", MappingProxyType(blocks))
         if self.weights is not None:
-            weights = {_as_block(key, len(widths)): _as_weights(key, w) for key, w in sorted(self.weights.items())}
+            given = _by_block("weights", self.weights, len(widths))
+            weights = {key: _as_weights(key, values) for key, values in given.items()}
             if weights.keys() != blocks.keys():
                 raise ValueError(f"weights are for {list(weights)}, the blocks are {list(blocks)}")
             for key, values in weights.items():
@@ -79,7 +82,7 @@ class LayeredGraph:
                     raise ValueError(f"block {key} has {blocks[key].n_edges} edges, its weights have {values.shape}")
             object.__setattr__(self, "weights", MappingProxyType(weights))
         if self.names is not None:
-            names = tuple(str(name) for name in self.names)
+            names = tuple(str(name) for name in as_list("names", self.names))
             if len(names) != len(widths):
                 raise ValueError(f"{len(widths)} layers need as many names, got {len(names)}")
             object.__setattr__(self, "names", names)
@@ -98,7 +101,9 @@ class LayeredGraph:
         >>> LayeredGraph.from_layers([BipartiteGraph.from_edges(1, 2, [(0, 1)])])
         LayeredGraph(1-2, 1 edge)
         """
-        chain = list(layers)
+        chain = as_list("layers", layers)
+        for graph in chain:
+            check_graph(graph)
         if not chain:
             raise ValueError("from_layers needs at least one graph")
         widths = [chain[0].n_left, *(graph.n_right for graph in chain)]
@@ -208,6 +213,22 @@ class LayeredGraph:
         return f"LayeredGraph({widths}, {edges}{skips}{', weighted' if self.weights is not None else ''})"
 
 
+def as_net(g_or_net: Any) -> LayeredGraph:
+    """Return a network as it is and a bipartite graph as one of two layers, or raise ``ValueError``."""
+    if isinstance(g_or_net, LayeredGraph):
+        return g_or_net
+    if isinstance(g_or_net, BipartiteGraph):
+        return LayeredGraph.from_layers([g_or_net])
+    raise ValueError(f"a BipartiteGraph or a LayeredGraph is needed, got {type(g_or_net).__name__}")
+
+
+def _by_block(name: str, values: Any, n_layers: int) -> dict[Block, Any]:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name} must be a mapping {{(source layer, target layer): ...}}, got {type(values).__name__}")
+    blocks = {_as_block(key, n_layers): value for key, value in values.items()}
+    return {key: blocks[key] for key in sorted(blocks)}
+
+
 def _as_block(key: Any, n_layers: int) -> Block:
     try:
         s, t = (as_integer("a layer", layer) for layer in key)
@@ -219,8 +240,9 @@ def _as_block(key: Any, n_layers: int) -> Block:
 
 
 def _as_weights(key: Any, values: ArrayLike) -> NDArray[np.float64]:
-    weights = np.array(values, dtype=np.float64)
+    given = np.asarray(values)
+    weights = given.astype(np.float64) if given.dtype.kind in "iuf" or given.size == 0 else np.array(np.nan)
     if not np.isfinite(weights).all():
-        raise ValueError(f"the weights of block {key} must be finite")
+        raise ValueError(f"the weights of block {key} must be finite numbers")
     weights.setflags(write=False)
-    return weights
+    return weights.view()

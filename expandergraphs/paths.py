@@ -13,10 +13,10 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.layered import LayeredGraph
+from expandergraphs.layered import LayeredGraph, as_net
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Components:
     """Connected components, isolated vertices included.
 
@@ -43,8 +43,13 @@ def components(graph_or_net: BipartiteGraph | LayeredGraph) -> Components:
     >>> components(BipartiteGraph.from_edges(2, 2, [(0, 0), (0, 1)]))
     Components(count=2, sizes=array([3, 1]))
     """
+    if not isinstance(graph_or_net, BipartiteGraph):
+        graph_or_net = as_net(graph_or_net)
     count, labels = csgraph.connected_components(graph_or_net.adjacency, directed=False)
-    return Components(int(count), np.bincount(labels, minlength=count), labels)
+    sizes = np.bincount(labels, minlength=count)
+    for array in (sizes, labels):
+        array.setflags(write=False)
+    return Components(int(count), sizes, labels)
 
 
 def path_counts(
@@ -74,7 +79,7 @@ def path_counts(
     >>> path_counts(radix_net([[3, 3, 4], [6, 2]], [1, 1, 1, 1, 1, 1]), inputs=[0], outputs=[5])
     array([[12]], dtype=object)
     """
-    net = _as_net(net)
+    net = as_net(net)
     starts = _positions("inputs", inputs, net.widths[0])
     ends = _positions("outputs", outputs, net.widths[-1])
     total, modulus = np.zeros((starts.size, ends.size), dtype=object), 1
@@ -99,7 +104,7 @@ def is_path_symmetric(net: LayeredGraph | BipartiteGraph) -> bool:
     >>> is_path_symmetric(radix_net([[2, 2]], [1, 1, 1]))
     True
     """
-    net = _as_net(net)
+    net = as_net(net)
     if 0 in (net.widths[0], net.widths[-1]):
         return True
     step = max(1, 2**22 // max(net.widths))
@@ -110,10 +115,6 @@ def is_path_symmetric(net: LayeredGraph | BipartiteGraph) -> bool:
         if expected == 0 or (counts != expected).any():
             return False
     return True
-
-
-def _as_net(net: LayeredGraph | BipartiteGraph) -> LayeredGraph:
-    return LayeredGraph.from_layers([net]) if isinstance(net, BipartiteGraph) else net
 
 
 def _positions(name: str, values: ArrayLike | None, width: int) -> NDArray[np.int64]:
@@ -135,7 +136,8 @@ def _bound(net: LayeredGraph) -> int:
 
 def _counts_modulo(net: LayeredGraph, starts: NDArray[np.int64], prime: int) -> NDArray[np.int64]:
     """Path counts modulo a 31-bit prime; products stay below 2^63 for in-degrees below 2^32."""
-    into: dict[int, NDArray[np.int64]] = {0: np.eye(net.widths[0], dtype=np.int64)[:, starts]}
+    into: dict[int, NDArray[np.int64]] = {0: np.zeros((net.widths[0], starts.size), dtype=np.int64)}
+    into[0][starts, np.arange(starts.size)] = 1
     for t in range(1, len(net.widths)):
         counts = np.zeros((net.widths[t], starts.size), dtype=np.int64)
         for (s, target), block in net.blocks.items():

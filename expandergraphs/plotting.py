@@ -22,7 +22,9 @@ _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (
 
 
 def draw_biadjacency(g: BipartiteGraph, ax: "Axes") -> "Axes":
-    """Draw the biadjacency: one cell a pair, dark where there is an edge."""
+    """Draw the biadjacency: one cell a pair, dark where there is an edge; a graph without pairs is refused."""
+    if g.n_left * g.n_right == 0:
+        raise ValueError(f"{g!r} has no pairs to draw")
     ax.imshow(g.biadjacency.toarray(), cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
     ax.set(xlabel=f"right vertex (of {g.n_right})", ylabel=f"left vertex (of {g.n_left})")
     return ax
@@ -86,7 +88,14 @@ def plot_accuracy(curves: Mapping[str, ArrayLike], ax: "Axes", *, epochs: Sequen
         Accuracies in percent.
     epochs : sequence of int, optional
         Their positions; 1, 2, ... by default.
+
+    Raises
+    ------
+    ValueError
+        If there is no curve.
     """
+    if not curves:
+        raise ValueError("plot_accuracy needs at least one curve")
     for k, (name, accuracies) in enumerate(curves.items()):
         values = np.atleast_2d(np.asarray(accuracies, dtype=float))
         x = np.arange(1, values.shape[1] + 1) if epochs is None else np.asarray(epochs)

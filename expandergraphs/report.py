@@ -1,17 +1,17 @@
 """All measures of a graph or a network in one printable object."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.expansion import SampledExpansion, sampled_expansion
-from expandergraphs.layered import LayeredGraph
+from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.paths import components
+from expandergraphs.results import as_plain, as_text, build, number
 from expandergraphs.rng import RNG, streams
 from expandergraphs.spectral import SpectralGap, spectral_gap
-from expandergraphs.tables import as_text, build, number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,8 +66,8 @@ class Report:
     components: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as nested dictionaries and lists of plain numbers, ready for JSON."""
-        return asdict(self) | {"graphs": [asdict(graph) for graph in self.graphs]}
+        """Return everything as nested dictionaries and lists, ready for JSON."""
+        return as_plain(self)  # type: ignore[no-any-return]
 
     def __rich__(self) -> "Table":
         title = f"{self.n_nodes} nodes, {self.n_edges} edges, components: {self.components}"
@@ -136,10 +136,7 @@ def report(g_or_net: BipartiteGraph | LayeredGraph, *, samples: int = 1000, rng:
     >>> report(random_regular(8, 8, 2, rng=0)).graphs[0].left_degrees
     Degrees(minimum=2, mean=2.0, maximum=2, isolated=0)
     """
-    if not isinstance(g_or_net, BipartiteGraph | LayeredGraph):
-        raise ValueError(f"report needs a BipartiteGraph or a LayeredGraph, got {type(g_or_net).__name__}")
-    stream = streams(rng)
-    net = LayeredGraph.from_layers([g_or_net]) if isinstance(g_or_net, BipartiteGraph) else g_or_net
+    net, stream = as_net(g_or_net), streams(rng)
     names = net.names or tuple(str(layer) for layer in range(len(net.widths)))
     graphs = []
     for (s, t), block in net.blocks.items():

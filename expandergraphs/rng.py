@@ -53,7 +53,8 @@ def streams(rng: RNG = None) -> Callable[[str], np.random.Generator]:
 def _as_sequence(rng: int | np.random.SeedSequence | None) -> np.random.SeedSequence:
     if isinstance(rng, np.random.SeedSequence):
         return rng
-    try:
-        return np.random.SeedSequence(rng)
-    except (TypeError, ValueError):
-        raise ValueError(f"rng must be None, a non-negative int, a SeedSequence or a Generator, got {rng!r}") from None
+    if rng is None:
+        return np.random.SeedSequence()
+    if not isinstance(rng, int | np.integer) or isinstance(rng, bool) or rng < 0:
+        raise ValueError(f"rng must be None, a non-negative int, a SeedSequence or a Generator, got {rng!r}")
+    return np.random.SeedSequence(int(rng))

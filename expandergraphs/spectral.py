@@ -5,7 +5,7 @@ Write s1 >= s2 >= ... for the singular values of B. In the spectrum of the whole
 every right degree d_r, s1 = sqrt(d_l d_r) exactly with constant singular vectors: they are deflated, not computed.
 
 Small graphs are decomposed densely, O(n_left n_right min); above `DENSE_LIMIT` vertices on the smaller side, ARPACK
-finds the leading values of the sparse B.
+finds the leading values of the sparse B, and those already found are taken out to look for equal ones.
 """
 
 import math
@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy import linalg
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, svds
 
 from expandergraphs._checks import as_integer
-from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.operators import normalised_biadjacency
 from expandergraphs.paths import components
 
 DENSE_LIMIT = 1000
+_LONGEST = 10_000  # of the other side, in a dense matrix
+_DENSE_AT_ALL = 8000  # where iterating fails
 _ROUNDING = 1e-12  # relative to s1; what a dense decomposition and a converged ARPACK stay well below
 
 
@@ -79,7 +81,8 @@ def singular_values(g: BipartiteGraph, k: int | None = None) -> NDArray[np.float
     Raises
     ------
     ValueError
-        If `k` is negative or exceeds ``min(n_left, n_right)``.
+        If `k` is negative or exceeds ``min(n_left, n_right)``, or a graph of over 8,000 vertices on both sides has
+        leading values too close together for an iterative method.
 
     Notes
     -----
@@ -91,6 +94,7 @@ def singular_values(g: BipartiteGraph, k: int | None = None) -> NDArray[np.float
     >>> singular_values(ring).round(6).tolist()
     [2.0, 1.0, 1.0]
     """
+    check_graph(g)
     n = min(g.n_left, g.n_right)
     k = n if k is None else as_integer("k", k)
     if k > n:
@@ -99,7 +103,9 @@ def singular_values(g: BipartiteGraph, k: int | None = None) -> NDArray[np.float
         return _largest(g.biadjacency, k)
     # The known pair is taken out: B - s1 u v' with constant u, v has the other singular values.
     known = math.sqrt(g.left_degrees[0] * g.right_degrees[0])
-    others = _largest(_Deflated(g.biadjacency, known), min(k, n - 1)) if n > 1 else np.empty(0)
+    constant = [np.full((size, 1), size**-0.5) for size in (g.n_left, g.n_right)]
+    rest = _Deflated(g.biadjacency, constant[0], np.array([known]), constant[1])
+    others = _largest(rest, min(k, n - 1))
     return np.concatenate([[known], np.minimum(others, known)])[:k]
 
 
@@ -126,6 +132,7 @@ def spectral_gap(g: BipartiteGraph) -> SpectralGap:
     >>> gap.sigma1, gap.bound_kind, gap.connected, gap.sigma2 < 8
     (8.0, 'biregular', True, True)
     """
+    check_graph(g)
     n = min(g.n_left, g.n_right)
     sigma1, sigma2 = _padded(singular_values(g, min(2, n)))
     connected = components(g).count == 1
@@ -157,21 +164,38 @@ def spectral_gap(g: BipartiteGraph) -> SpectralGap:
 
 
 class _Deflated(LinearOperator):  # type: ignore[misc]
-    """``B - s u v'`` for the constant unit vectors u, v, without forming it."""
+    """A matrix less known singular triples, ``B - U diag(s) V'``, without forming it."""
 
-    def __init__(self, matrix: sparse.csr_array, known: float) -> None:
-        super().__init__(matrix.dtype, matrix.shape)
-        self.matrix, self.transposed = matrix, matrix.T.tocsr()
-        self.constant = known / math.sqrt(matrix.shape[0] * matrix.shape[1])  # every entry of s u v'
+    def __init__(
+        self,
+        matrix: Any,
+        left: NDArray[np.float64] | None = None,
+        values: NDArray[np.float64] | None = None,
+        right: NDArray[np.float64] | None = None,
+    ) -> None:
+        super().__init__(np.dtype(np.float64), matrix.shape)
+        self.matrix, self.transposed = matrix, matrix.T if isinstance(matrix, LinearOperator) else matrix.T.tocsr()
+        self.left = np.empty((matrix.shape[0], 0)) if left is None else left
+        self.right = np.empty((matrix.shape[1], 0)) if right is None else right
+        self.values = np.empty(0) if values is None else values
+
+    def without(
+        self, left: NDArray[np.float64], values: NDArray[np.float64], right: NDArray[np.float64]
+    ) -> "_Deflated":
+        """Take out further triples."""
+        columns = (np.hstack([self.left, left]), np.concatenate([self.values, values]), np.hstack([self.right, right]))
+        return _Deflated(self.matrix, *columns)
 
     def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:
-        return self.matrix @ x - self.constant * x.sum(axis=0)  # type: ignore[no-any-return]
+        x = x.reshape(-1)
+        return self.matrix @ x - self.left @ (self.values * (self.right.T @ x))  # type: ignore[no-any-return]
 
     def _rmatvec(self, x: NDArray[Any]) -> NDArray[Any]:
-        return self.transposed @ x - self.constant * x.sum(axis=0)  # type: ignore[no-any-return]
+        x = x.reshape(-1)
+        return self.transposed @ x - self.right @ (self.values * (self.left.T @ x))  # type: ignore[no-any-return]
 
     def toarray(self) -> NDArray[np.float64]:
-        return self.matrix.toarray() - self.constant  # type: ignore[no-any-return]
+        return self.matrix.toarray() - (self.left * self.values) @ self.right.T  # type: ignore[no-any-return]
 
 
 def _is_biregular(g: BipartiteGraph) -> bool:
@@ -183,16 +207,44 @@ def _largest(matrix: Any, k: int) -> NDArray[np.float64]:
     n = min(matrix.shape)
     if k == 0:
         return np.empty(0)
-    # ARPACK works in a basis of at least 20 vectors; where it would fill half the space, dense is the cheaper way.
-    if n <= DENSE_LIMIT or k > n // 2 or k == n:
-        values: NDArray[np.float64] = linalg.svdvals(matrix.toarray())[:k]
-        return values
-    start = np.random.default_rng(0).standard_normal(n)
-    image = matrix @ start if matrix.shape[1] == n else matrix.T @ start
-    if np.linalg.norm(image) < 1e-6:  # its expected size is the Frobenius norm, 1/2 at least unless the matrix is 0
-        return np.zeros(k)  # which ARPACK refuses
-    found = svds(matrix, k=k, v0=start, return_singular_vectors=False, solver="arpack")
-    return np.sort(found)[::-1]
+    # Iterating needs a basis of some 60 vectors; where that would fill half the space, dense is the cheaper way.
+    if k > n // 2 or (n <= DENSE_LIMIT and math.prod(matrix.shape) <= DENSE_LIMIT * _LONGEST):
+        return _dense(matrix)[:k]
+    try:
+        return _iterated(matrix, k)
+    except ArpackNoConvergence:
+        if n > _DENSE_AT_ALL:
+            raise ValueError(
+                f"the singular values of {matrix.shape[0]} x {matrix.shape[1]} lie too close together for an iterative "
+                f"method, and the matrix is too large for a dense one (smaller side at most {_DENSE_AT_ALL})"
+            ) from None
+        return _dense(matrix)[:k]
+
+
+def _dense(matrix: Any) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = linalg.svdvals(matrix.toarray())
+    return values
+
+
+def _iterated(matrix: Any, k: int) -> NDArray[np.float64]:
+    """Find leading triples by ARPACK, and look for more beside them until none is left above the k-th.
+
+    One Krylov space holds one vector of each multiple singular value; the others appear once it is taken out.
+    """
+    n, rng = min(matrix.shape), np.random.default_rng(0)
+    found = _Deflated(matrix)
+    while True:
+        missing = max(1, k - found.values.size)
+        start = rng.standard_normal(n)
+        image = found @ start if matrix.shape[1] == n else found.T @ start
+        # Its expected size is the Frobenius norm, 1/2 at least unless the matrix is 0, which ARPACK refuses.
+        if np.linalg.norm(image) < 1e-6:
+            return np.sort(np.concatenate([found.values, np.zeros(k)]))[::-1][:k]
+        basis = min(n - 1, max(60, 2 * missing + 1))
+        left, values, right = svds(found, k=missing, v0=start, ncv=basis, solver="arpack")
+        if found.values.size >= k and values.max() <= np.sort(found.values)[-k] + _ROUNDING:
+            return np.sort(found.values)[::-1][:k]
+        found = found.without(left, values, right.T)
 
 
 def _padded(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -6,7 +6,7 @@ that can fail happens before the first layer is touched.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -16,8 +16,8 @@ from expandergraphs import BipartiteGraph
 from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
 from expandergraphs.generators.family import Family, as_family, degree_count, family_net
+from expandergraphs.results import as_plain, as_text, build, number
 from expandergraphs.rng import RNG, streams
-from expandergraphs.tables import as_text, build, number
 from expandergraphs_torch.layers import install, mask_for
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
 
@@ -77,7 +77,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows and totals as plain data."""
-        return asdict(self)
+        return as_plain(self)  # type: ignore[no-any-return]
 
     def __rich__(self) -> "Table":
         title = f"{self.n_edges} edges in sparse layers, density {number(self.density)}"

@@ -1,13 +1,13 @@
 """What a model has become: its layers, their wiring, and what is computed."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from expandergraphs.budget import LayerShape
 from expandergraphs.report import Degrees, degrees_of
-from expandergraphs.tables import as_text, build, number
+from expandergraphs.results import as_plain, as_text, build, number
 from expandergraphs_torch.layers import Masked
 from expandergraphs_torch.select import candidates
 from expandergraphs_torch.sparsify import SHAPE_HEADINGS, shape_cells
@@ -73,7 +73,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows and totals as plain data."""
-        return asdict(self)
+        return as_plain(self)  # type: ignore[no-any-return]
 
     def __rich__(self) -> "Table":
         title = f"{self.n_edges} edges in masked layers, density {number(self.density)}, dead units: {self.dead_units}"

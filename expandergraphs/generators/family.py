@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from expandergraphs._checks import as_integer, as_list
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
@@ -42,6 +43,8 @@ def as_family(family: str | Family) -> Family:
     >>> as_family("regular")(4, 4, 8, np.random.default_rng(0))
     BipartiteGraph(4 x 4, 8 edges, density 0.5)
     """
+    if family == "radix":
+        raise ValueError("a RadiX-Net is built as a whole, by radix_net_with or family_net, not layer by layer")
     draw = RANDOM_FAMILIES.get(family) if isinstance(family, str) else family
     if not callable(draw):
         raise ValueError(f"family must be one of {', '.join(FAMILIES)} or a function, got {family!r}")
@@ -101,13 +104,14 @@ def family_net(
     >>> family_net("radix", [784, 300, 100], density=0.1)
     LayeredGraph(784-300-100, 26520 edges)
     """
+    sizes = [as_integer("each size", size) for size in as_list("sizes", sizes)]
     shapes = [LayerShape(a, b) for a, b in pairwise(sizes)]
     if not shapes:
         raise ValueError(f"a network has at least two layers, got sizes {list(sizes)}")
     if family == "radix" and degree is not None:
         raise GenerationError("a RadiX-Net has no one degree; ask for a density or a number of edges")
-    for shape in shapes if degree is not None else ():
-        if edges_of_degree(shape, degree, degree_count(family)) > shape.n_pairs:
+    for shape in shapes:
+        if degree is not None and edges_of_degree(shape, degree, degree_count(family)) > shape.n_pairs:
             largest = shape.n_right if degree_count(family) == "left" else min(shape.n_left, shape.n_right)
             raise GenerationError(
                 f"family_net({family!r}, {list(sizes)}, degree={degree}): the layer {shape.n_left} x {shape.n_right} "

@@ -4,7 +4,7 @@ from typing import overload
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.generators.random import random_bipartite
-from expandergraphs.layered import LayeredGraph
+from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.rng import RNG, streams
 
 
@@ -33,11 +33,11 @@ def random_like(graph_or_net: BipartiteGraph | LayeredGraph, *, rng: RNG = None)
     >>> random_like(radix_net([[2, 2, 2]], [1, 1, 1, 1]), rng=0)
     LayeredGraph(8-8-8-8, 48 edges)
     """
-    if isinstance(graph_or_net, BipartiteGraph):
-        g = graph_or_net
-        return random_bipartite(g.n_left, g.n_right, n_edges=g.n_edges, rng=rng)
-    if isinstance(graph_or_net, LayeredGraph):
-        net, stream = graph_or_net, streams(rng)
-        blocks = {(s, t): random_like(block, rng=stream(f"{s}-{t}")) for (s, t), block in net.blocks.items()}
-        return LayeredGraph(net.widths, blocks, names=net.names)
-    raise ValueError(f"random_like needs a BipartiteGraph or a LayeredGraph, got {type(graph_or_net).__name__}")
+    net, stream = as_net(graph_or_net), streams(rng)
+    # Named for this purpose: with the seed that a random network came from, its equivalent must be another one.
+    blocks = {
+        (s, t): random_bipartite(g.n_left, g.n_right, n_edges=g.n_edges, rng=stream(f"random_like/{s}-{t}"))
+        for (s, t), g in net.blocks.items()
+    }
+    like = LayeredGraph(net.widths, blocks, names=net.names)
+    return like.layers[0] if isinstance(graph_or_net, BipartiteGraph) else like

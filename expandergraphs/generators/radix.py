@@ -16,11 +16,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
-from expandergraphs._checks import as_integer
-from expandergraphs.bipartite import BipartiteGraph, Integers
+from expandergraphs._checks import as_integer, as_list
+from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.errors import GenerationError
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.paths import is_path_symmetric
@@ -40,7 +41,7 @@ class RadixNet:
         Number of nodes cut off each layer.
     path_symmetric : bool
         Whether every input and every output are still joined by the same number of paths. Cutting inputs and outputs
-        never costs this; cutting inside a system does.
+        never costs this, nor does cutting between systems whose products are N'; cutting elsewhere does.
     """
 
     net: LayeredGraph
@@ -77,14 +78,11 @@ def radix_net(systems: Sequence[Sequence[int]], multipliers: Sequence[int]) -> L
     """
     systems = _as_systems(systems)
     modulus = math.prod(systems[0])
-    widths = [as_integer("each multiplier", b, minimum=1) for b in multipliers]
+    widths = [as_integer("each multiplier", b, minimum=1) for b in as_list("multipliers", multipliers)]
     n_radices = sum(map(len, systems))
     if len(widths) != n_radices + 1:
         raise GenerationError(f"{n_radices} radices need {n_radices + 1} multipliers B_0..B_L, got {len(widths)}")
-    steps = [(radix, place) for system in systems for radix, place in _places(system)]
-    return LayeredGraph.from_layers(
-        _layer(modulus, radix, place, widths[i], widths[i + 1]) for i, (radix, place) in enumerate(steps)
-    )
+    return _build(systems, [b * modulus for b in widths])
 
 
 def radix_net_for(sizes: Sequence[int], systems: Sequence[Sequence[int]]) -> RadixNet:
@@ -115,14 +113,16 @@ def radix_net_for(sizes: Sequence[int], systems: Sequence[Sequence[int]]) -> Rad
     """
     systems = _as_systems(systems)
     modulus = math.prod(systems[0])
-    sizes = [as_integer("each size", size, minimum=1) for size in sizes]
-    whole = radix_net(systems, [-(-size // modulus) for size in sizes])
-    layers = [_cropped(g, a, b) for g, a, b in zip(whole.layers, sizes, sizes[1:], strict=False)]
-    net = LayeredGraph.from_layers(layers)
-    cropped = tuple(full - size for full, size in zip(whole.widths, sizes, strict=True))
-    ends = {0, *np.cumsum([len(system) for system in systems]).tolist(), len(sizes) - 1}
-    # Between ends of systems all residues are joined by equally many paths: cutting there is harmless.
-    harmless = all(cut == 0 or k in ends for k, cut in enumerate(cropped))
+    sizes = [as_integer("each size", size, minimum=1) for size in as_list("sizes", sizes)]
+    n_radices = sum(map(len, systems))
+    if len(sizes) != n_radices + 1:
+        raise GenerationError(f"{n_radices} radices need {n_radices + 1} layer sizes, got {len(sizes)}")
+    net = _build(systems, sizes)
+    cropped = tuple(-size % modulus for size in sizes)
+    # A system whose product is N' joins all residues by equally many paths: cutting right before one is harmless.
+    starts = np.cumsum([0, *map(len, systems)]).tolist()
+    whole = {start for start, system in zip(starts, systems, strict=False) if math.prod(system) == modulus}
+    harmless = all(cut == 0 or layer in {0, *whole, n_radices} for layer, cut in enumerate(cropped))
     return RadixNet(net, systems, cropped, harmless or is_path_symmetric(net))
 
 
@@ -150,15 +150,15 @@ def radix_net_with(sizes: Sequence[int], n_edges: int) -> RadixNet:
     >>> radix_net_with([784, 300, 100], 26520).systems
     ((10, 10),)
     """
-    sizes = [as_integer("each size", size, minimum=1) for size in sizes]
+    sizes = [as_integer("each size", size, minimum=1) for size in as_list("sizes", sizes)]
     if len(sizes) < 2:
         raise ValueError(f"a network has at least two layers, got sizes {sizes}")
     n_edges = as_integer("n_edges", n_edges)
     matches, others = [], set()
-    for systems in _candidates(len(sizes) - 1, max(sizes)):
+    for systems in _candidates(len(sizes) - 1, max(2, *sizes)):
         counts = _counts(sizes, systems)
         if sum(counts) == n_edges:
-            densities = [count / (a * b) for count, a, b in zip(counts, sizes, sizes[1:], strict=False)]
+            densities = [count / (a * b) for count, (a, b) in zip(counts, pairwise(sizes), strict=True)]
             matches.append((max(densities) - min(densities), math.prod(systems[0]), systems))
         else:
             others.add(sum(counts))
@@ -174,7 +174,10 @@ def radix_net_with(sizes: Sequence[int], n_edges: int) -> RadixNet:
 
 
 def _as_systems(systems: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    result = tuple(tuple(as_integer("each radix", r, minimum=2) for r in system) for system in systems)
+    result = tuple(
+        tuple(as_integer("each radix", radix, minimum=2) for radix in as_list("each system", system))
+        for system in as_list("systems", systems)
+    )
     if not result or not all(result):
         raise GenerationError(f"a RadiX-Net needs at least one system of at least one radix each, got {systems!r}")
     modulus = math.prod(result[0])
@@ -199,22 +202,23 @@ def _places(system: Sequence[int]) -> Iterator[tuple[int, int]]:
         place *= radix
 
 
-def _layer(modulus: int, radix: int, place: int, copies_left: int, copies_right: int) -> BipartiteGraph:
-    """``ones(copies_left, copies_right) (x) sum_{j<radix} P^(j place)`` on `modulus` residues."""
-    residues = (np.arange(modulus)[:, None] - place * np.arange(radix)) % modulus
+def _build(systems: Sequence[Sequence[int]], sizes: Sequence[int]) -> LayeredGraph:
+    modulus = math.prod(systems[0])
+    steps = [step for system in systems for step in _places(system)]
+    return LayeredGraph.from_layers(
+        _layer(modulus, radix, place, a, b) for (radix, place), (a, b) in zip(steps, pairwise(sizes), strict=True)
+    )
+
+
+def _layer(modulus: int, radix: int, place: int, n_left: int, n_right: int) -> BipartiteGraph:
+    """Return the first rows and columns of ``ones (x) sum_{j<radix} P^(j place)``, P shifting `modulus` residues."""
+    residues = (np.arange(n_left)[:, None] - place * np.arange(radix)) % modulus
     residues.sort(axis=1)
-    block = (modulus * np.arange(copies_right)[:, None] + residues[:, None, :]).reshape(modulus, -1)
-    rows = np.broadcast_to(block, (copies_left, *block.shape)).reshape(modulus * copies_left, -1)
-    return _from_rows(modulus * copies_right, rows)
-
-
-def _from_rows(n_right: int, rows: Integers) -> BipartiteGraph:
-    n_rows, degree = rows.shape
-    return BipartiteGraph(n_rows, n_right, degree * np.arange(n_rows + 1), rows.ravel())
-
-
-def _cropped(graph: BipartiteGraph, n_left: int, n_right: int) -> BipartiteGraph:
-    return BipartiteGraph.from_biadjacency(graph.biadjacency[:n_left, :n_right])
+    copies = modulus * np.arange(-(-n_right // modulus))
+    columns = (copies[:, None] + residues[:, None, :]).reshape(n_left, -1)
+    inside = columns < n_right
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(inside, axis=1))])
+    return BipartiteGraph(n_left, n_right, indptr, columns[inside])
 
 
 def _candidates(n_layers: int, largest: int) -> Iterator[list[list[int]]]:
@@ -236,7 +240,7 @@ def _counts(sizes: Sequence[int], systems: Sequence[Sequence[int]]) -> list[int]
     """Edges of each layer of the RadiX-Net cut to `sizes`, without building it."""
     modulus = math.prod(systems[0])
     steps = [step for system in systems for step in _places(system)]
-    return [_cropped_edges(modulus, *step, a, b) for step, a, b in zip(steps, sizes, sizes[1:], strict=False)]
+    return [_cropped_edges(modulus, *step, a, b) for step, (a, b) in zip(steps, pairwise(sizes), strict=True)]
 
 
 @lru_cache(maxsize=1 << 16)

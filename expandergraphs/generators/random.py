@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expandergraphs._checks import as_fraction, as_integer, exactly_one
+from expandergraphs._checks import as_fraction, as_integer, edges_of_density, exactly_one
 from expandergraphs.bipartite import BipartiteGraph, Integers, check_sizes
 from expandergraphs.errors import GenerationError
 from expandergraphs.rng import RNG, as_generator
@@ -128,7 +128,7 @@ def as_n_edges(
 ) -> int:
     """Return the requested number of edges, or raise, naming the largest that fits."""
     if density is not None:
-        return round(as_fraction("density", density) * n_left * n_right)
+        return edges_of_density(density, n_left * n_right)
     count = as_integer("n_edges", n_edges)
     if count > n_left * n_right:
         raise GenerationError(

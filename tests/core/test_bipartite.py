@@ -63,6 +63,9 @@ def test_nothing_can_be_written_to(clone):
     for array in (g.edges, g.indptr, g.indices):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
+    for array in (g.indptr, g.indices):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.setflags(write=True)
     with pytest.raises(AttributeError):
         g.n_left = 3
     before = g.digest
@@ -79,8 +82,12 @@ def test_the_constructor_copies_what_others_can_write_to():
     view = indices[:]
     view.setflags(write=False)
     h = BipartiteGraph(2, 2, indptr, view)
-    indices[0] = 1
-    assert g.edges.tolist() == h.edges.tolist() == [[0, 0], [1, 1]]
+    later = indices.astype(np.int32)
+    writer = later[:]
+    later.setflags(write=False)
+    k = BipartiteGraph(2, 2, indptr, later)
+    indices[0] = writer[0] = 1
+    assert g.edges.tolist() == h.edges.tolist() == k.edges.tolist() == [[0, 0], [1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,14 @@ def test_the_constructor_copies_what_others_can_write_to():
         (lambda: BipartiteGraph(1, 3, [0, 2], [1, 0]), "ascend strictly"),
         (lambda: BipartiteGraph(1, 3, [0, 1], [3]), r"lie in 0..2, got 3..3"),
         (lambda: BipartiteGraph(2, 3, [0, 2, 1], [0, 1]), "indptr must rise from 0 to 2"),
+        (lambda: BipartiteGraph(5, 99, np.array([0, 90, -90, -10, 80, 99], np.int8), range(99)), "indptr must rise"),
+        (lambda: BipartiteGraph(1, 1, [0, 1], np.array(0)), r"one dimension, got shape \(\)"),
+        (lambda: BipartiteGraph(0, 5, [0], np.zeros((0, 5), int)), "one dimension"),
+        (lambda: BipartiteGraph.from_keys(1, 3, np.array([0.5, 1.5])), "keys must be integers"),
+        (lambda: BipartiteGraph.from_keys(1, 3, [2, 1]), "ascend strictly"),
+        (lambda: BipartiteGraph.from_keys(1, 3, [3]), r"keys must lie in 0..2"),
+        (lambda: BipartiteGraph.from_edges(0, 2**70, []), "below 2"),
+        (lambda: BipartiteGraph.from_networkx(nx.empty_graph(3), [0, 0, 1]), "3 nodes, of which only 2 are different"),
         (lambda: BipartiteGraph.from_networkx(nx.path_graph(3)), "no attribute bipartite"),
         (lambda: BipartiteGraph.from_networkx(nx.complete_graph(3), [0, 1]), r"edge \(0, 1\) does not lead"),
         (lambda: BipartiteGraph.from_networkx(nx.path_graph(2), [5]), "left names 5"),
@@ -127,6 +142,12 @@ def test_igraph_sides_may_be_mixed():
     graph.add_edge(0, 3)
     with pytest.raises(ValueError, match="joins two vertices of one side"):
         BipartiteGraph.from_igraph(graph)
+    backwards = igraph.Graph(2, [(1, 0)], directed=True, vertex_attrs={"type": [False, True]})
+    with pytest.raises(ValueError, match=r"edge \(1, 0\) does not lead from the left"):
+        BipartiteGraph.from_igraph(backwards)
+    for value in (None, "right", 2):
+        with pytest.raises(ValueError, match="must be False"):
+            BipartiteGraph.from_igraph(igraph.Graph(1, vertex_attrs={"type": [value]}))
 
 
 def test_explicit_zeros_and_repeats_of_a_sparse_matrix():

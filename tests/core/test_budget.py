@@ -45,5 +45,8 @@ def test_ties_go_to_the_first():
 def test_bad_input_is_refused(request_, message):
     with pytest.raises(ValueError, match=message):
         spread([LayerShape(10, 10)], **request_)
+    for layers, wrong in (([(2.5, 4)], "n_left"), ([(-3, 4)], "n_left"), ([5], "a layer"), (5, "layers")):
+        with pytest.raises(ValueError, match=f"{wrong} must be"):
+            spread(layers, density=0.5)
     with pytest.raises(GenerationError):
         spread([LayerShape(10, 10)], n_edges=101)

@@ -55,6 +55,7 @@ def test_json_has_null_for_what_is_not_a_number(tmp_path):
         (["generate", "regular", "4-4", "--degree", "2", "-o", "g.xyz"], "suffix"),
         (["generate", "regular", "4-4", "--systems", "2,2", "-o", "g.npz"], "--systems"),
         (["generate", "radix", "4-4", "--multipliers", "1,1", "-o", "g.npz"], "--multipliers goes with --systems"),
+        (["generate", "random", "1000000000000-1", "--edges", "0", "-o", "g.npz"], "allocate"),
         (["measure", "missing.npz"], "No such file"),
     ],
 )

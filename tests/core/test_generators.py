@@ -9,6 +9,7 @@ from scipy import stats
 
 import expandergraphs as eg
 from expandergraphs import GenerationError
+from expandergraphs.generators.family import as_family
 
 sizes = st.integers(1, 12)
 
@@ -203,6 +204,24 @@ def test_random_like():
         eg.random_like(3)
 
 
+def test_the_equivalent_of_a_random_network_is_another_one():
+    """Also with the seed that the network itself came from."""
+    net = eg.family_net("random", [50, 50, 50], density=0.1, rng=0)
+    like = eg.random_like(net, rng=0)
+    assert not set(like.layers) & set(net.layers)
+    g = eg.random_bipartite(50, 50, density=0.1, rng=0)
+    assert eg.random_like(g, rng=0) != g
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 100))
+def test_a_density_means_the_same_number_of_edges_everywhere(n_left, n_right, percent):
+    density = percent / 100
+    alone = eg.random_bipartite(n_left, n_right, density=density, rng=0)
+    assert eg.family_net("random", [n_left, n_right], density=density, rng=0).n_edges == alone.n_edges
+    assert abs(alone.n_edges - density * n_left * n_right) <= 0.5 + 1e-9
+    assert eg.spread([(2**30 + 1, 2**30 + 1)], density=1.0) == ((2**30 + 1) ** 2,)
+
+
 def test_a_layer_s_stream_is_keyed_by_its_name():
     short = eg.family_net("random", [10, 10, 10], density=0.5, rng=0)
     long = eg.family_net("random", [10, 10, 10, 10], density=0.5, rng=0)
@@ -234,6 +253,15 @@ def test_infeasible_requests_name_the_nearest_feasible(build, message):
         (lambda: eg.random_bipartite(4, 4, p=0.1, density=0.1), "got density, p"),
         (lambda: eg.random_bipartite(4, 4, density=1.5), "density must be a number between 0 and 1, got 1.5"),
         (lambda: eg.random_bipartite(4, 4, p=float("nan")), "p must be a number between 0 and 1, got nan"),
+        (lambda: eg.random_bipartite(4, 4, density="0.5"), "density must be a number between 0 and 1, got '0.5'"),
+        (lambda: eg.random_bipartite(4, 4, density=True), "density must be a number between 0 and 1, got True"),
+        (lambda: eg.random_bipartite(4, 4, p=10**400), "p must be a number between 0 and 1"),
+        (lambda: eg.random_bipartite(4, 4, p=0.5, rng=True), "rng must be None"),
+        (lambda: eg.random_bipartite(4, 4, p=0.5, rng=[1, 2]), "rng must be None"),
+        (lambda: eg.family_net("random", [4.0, 5], density=0.5), "each size must be an integer, got 4.0"),
+        (lambda: eg.family_net("random", 5, density=0.5), "sizes must be a sequence, got 5"),
+        (lambda: eg.family_net("regular", [4, 9], degree=5), "the layer 4 x 9 holds a degree of at most 4"),
+        (lambda: as_family("radix"), "built as a whole"),
         (lambda: eg.random_bipartite(4, 4, n_edges=2.5), "n_edges must be an integer, got 2.5"),
         (lambda: eg.random_bipartite("4", 4, n_edges=2), "n_left must be an integer, got '4'"),
         (lambda: eg.random_left_regular(4, 4), "exactly one of degree, n_edges; got none"),

@@ -46,9 +46,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def arrays_of(g):
     """The arrays of a graph's file."""
     return {
-        "format": np.array([1]),
-        "bipartite": np.empty(0, np.int8),
+        "format": np.array([1, 0, 0, 0]),
         "widths": np.array([g.n_left, g.n_right]),
+        "blocks": np.array([0, 1]),
         "0-1/indptr": np.array(g.indptr),
         "0-1/indices": np.array(g.indices),
     }
@@ -65,7 +65,13 @@ class Surprise:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": np.array([2])}, r"format is \[2\]"),
+        ({"format": np.array([2, 0, 0, 0])}, "its format is 2, this version reads 1"),
+        ({"format": np.array([1, 0])}, "not enough values"),
+        ({"format": np.array([1, 0, 0, 1])}, "where .* are needed"),
+        ({"format": np.array([1, 0, 1, 0])}, "where .* are needed"),
+        ({"junk": np.array([1])}, "where .* are needed"),
+        ({"widths": np.array([9, 9, 9])}, "a bipartite graph has two sides"),
+        ({"0-1/indptr": np.array([0, 90, -90, -10, 80, 100, 18, 18, 18, 18], np.int8)}, "indptr must rise"),
         ({"0-1/indices": np.array([Surprise()], dtype=object)}, "unexpected type"),
         ({"0-1/indices": np.arange(18.0)}, "unexpected type"),
         ({"0-1/indices": np.full(18, 99)}, "right vertices must lie in 0..8"),
@@ -73,7 +79,16 @@ class Surprise:
         ({"0-1/indptr": np.arange(10)}, "indptr must rise"),
         ({"widths": np.array([10, 9])}, "indptr must rise"),
         ({"widths": np.array([9])}, "does not fit 1 layers"),
-        ({"1-0/indptr": np.arange(10)}, "block 1-0 does not fit"),
+        (
+            {
+                "blocks": np.array([1, 0]),
+                "0-1/indptr": None,
+                "0-1/indices": None,
+                "1-0/indptr": np.arange(10),
+                "1-0/indices": np.arange(9),
+            },
+            "block 1-0 does not fit",
+        ),
         ({"0-1/indices": None}, "0-1/indices"),
         ({"widths": None}, "widths"),
     ],
@@ -117,7 +132,46 @@ def test_every_truncation_is_noticed(tmp_path):
             eg.load(path)
 
 
+def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
+    """No damage may turn a network into another one."""
+    path, rng = tmp_path / "net.npz", np.random.default_rng(0)
+    net = LayeredGraph([9, 9], {(0, 1): g99}, {(0, 1): np.arange(18.0)}, names=["in", "out"])
+    eg.save(path, net)
+    whole = path.read_bytes()
+    for position in rng.integers(len(whole), size=1500):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            assert eg.load(path) == net
+        except ValueError as error:
+            assert "not a graph file" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("header", ["(" * 100, "-" * 9000 + "1", "{[]: 1}", "", "{'descr': 'i8'}"])
+def test_malformed_headers_are_refused(tmp_path, header):
+    path = tmp_path / "g.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("format.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+    with pytest.raises(ValueError, match="not a graph file"):
+        eg.load(path)
+
+
+def test_links_and_modes_are_kept(tmp_path):
+    target, link = tmp_path / "target.npz", tmp_path / "link.npz"
+    eg.save(target, g99)
+    target.chmod(0o600)
+    link.symlink_to(target)
+    eg.save(link, g99.T)
+    assert link.is_symlink()
+    assert eg.load(target) == g99.T
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 def test_bad_input_is_refused(tmp_path):
+    for path in (None, 3):
+        with pytest.raises(ValueError, match="path must be a string or a path"):
+            eg.load(path)
     with pytest.raises(ValueError, match=r"suffix, which must be .npz, got 'g.txt'"):
         eg.save(tmp_path / "g.txt", g99)
     with pytest.raises(ValueError, match="got dict"):

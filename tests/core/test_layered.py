@@ -33,7 +33,8 @@ def test_copies_are_equal_and_read_only(net):
         with pytest.raises(TypeError):
             clone.blocks[0, 1] = None
         for values in (clone.weights or {}).values():
-            assert not values.flags.writeable
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                values.setflags(write=True)
     assert net != net.widths
 
 
@@ -84,6 +85,16 @@ g33 = eg.random_bipartite(3, 3, n_edges=2, rng=0)
         (lambda: LayeredGraph([3, 3], {(0, 1): g33}, {(0, 1): [1.0, np.inf]}), "must be finite"),
         (lambda: LayeredGraph([3, 3], {(0, 1): g33}, {}), "the blocks are"),
         (lambda: LayeredGraph([3, 3], {(0, 1): g33}, names=["a"]), "2 layers need as many names, got 1"),
+        (lambda: LayeredGraph([3, 3], {(0, 1): g33}, {(0, 1): [1j, 2]}), "must be finite numbers"),
+        (lambda: LayeredGraph([3, 3], {(0, 1): g33}, {(0, 1): ["1", "2"]}), "must be finite numbers"),
+        (lambda: LayeredGraph([3, 3], {(0, 1): g33}, {(0, 1): [{}, {}]}), "must be finite numbers"),
+        (lambda: LayeredGraph([3, 3], {(0, 1): g33}, {(0, 1): [10**400, 1]}), "must be finite numbers"),
+        (lambda: LayeredGraph([3, 3], {(0, 1): g33, "01": g33}), "is named"),
+        (lambda: LayeredGraph([3, 3], [g33]), "blocks must be a mapping"),
+        (lambda: LayeredGraph(5, {}), "widths must be a sequence, got 5"),
+        (lambda: LayeredGraph([2**62, 2**62], {}), "add up to less"),
+        (lambda: LayeredGraph([3, 3], {}, names="ab"), "names must be a sequence, got 'ab'"),
+        (lambda: LayeredGraph.from_layers([np.eye(3)]), "a BipartiteGraph is needed, got ndarray"),
         (lambda: LayeredGraph.from_layers([]), "at least one graph"),
         (lambda: LayeredGraph.from_layers([g33, eg.random_bipartite(4, 3, n_edges=1)]), "the widths need"),
     ],

@@ -1,3 +1,4 @@
+import tracemalloc
 from functools import cache
 
 import numpy as np
@@ -51,6 +52,22 @@ def test_chosen_inputs_and_outputs():
         eg.path_counts(net, outputs=[0.5])
 
 
+def test_one_input_of_many_takes_little_memory():
+    net = eg.LayeredGraph.from_layers([eg.random_bipartite(20_000, 3, n_edges=9, rng=0)])
+    tracemalloc.start()
+    try:
+        eg.path_counts(net, inputs=[7])
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_no_network_is_refused():
+    for function in (eg.components, eg.path_counts, eg.is_path_symmetric):
+        with pytest.raises(ValueError, match="needed, got str"):
+            function("net")
+
+
 def test_primes():
     sieve = [n for n in range(13, 4000, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2))]
     assert [n for n in range(13, 4000, 2) if _is_prime(n)] == sieve
@@ -68,6 +85,7 @@ def test_components_agree_with_a_flood(example):
             label[i] = label[n_left + j] = min(label[i], label[n_left + j])
     found = eg.components(g)
     assert found.count == len(set(label))
+    assert not found.labels.flags.writeable
     assert sorted(found.sizes.tolist()) == sorted(label.count(x) for x in set(label))
     assert len(set(zip(label, found.labels.tolist(), strict=True))) == found.count
 

@@ -53,3 +53,10 @@ def test_accuracy(ax):
     band = ax.collections[0].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == (80, 94)
     assert ax.get_ylabel() == "test accuracy (%)"
+
+
+def test_nothing_to_draw_is_refused(ax):
+    with pytest.raises(ValueError, match="at least one curve"):
+        plotting.plot_accuracy({}, ax)
+    with pytest.raises(ValueError, match="has no pairs to draw"):
+        plotting.draw_biadjacency(eg.BipartiteGraph.from_edges(0, 3, []), ax)

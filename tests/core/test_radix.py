@@ -108,6 +108,12 @@ def test_cutting_a_hidden_layer_costs_the_symmetry_and_is_said():
     assert not result.path_symmetric
     between_systems = eg.radix_net_for([4, 4, 3, 4, 4], [[2, 2], [2, 2]])
     assert between_systems.path_symmetric
+    before_a_partial_system = eg.radix_net_for([4, 4, 3, 4], [[2, 2], [2]])
+    assert not before_a_partial_system.path_symmetric
+
+
+def test_a_small_cut_of_a_huge_net_costs_little():
+    assert eg.radix_net_for([3, 3], [[100_000_000]]).net.n_edges == 9
 
 
 def test_search_finds_exact_counts_and_names_the_nearest():
@@ -118,6 +124,7 @@ def test_search_finds_exact_counts_and_names_the_nearest():
         eg.radix_net_with([784, 300, 100], 26_521)
     above = int(str(caught.value).rsplit(" ", 1)[1])
     assert eg.radix_net_with([784, 300, 100], above).net.n_edges == above > 26_521
+    assert eg.radix_net_with([1, 1], 1).net.n_edges == 1
     assert eg.radix_net_with([5, 5], 25).net.n_edges == 25
     with pytest.raises(GenerationError, match=r"nearest feasible n_edges: 25$"):
         eg.radix_net_with([5, 5], 26)
@@ -131,8 +138,11 @@ def test_search_finds_exact_counts_and_names_the_nearest():
         (lambda: eg.radix_net([[2, 2], [3]], [1] * 4), r"last system \[3\] is 3, which must divide 4"),
         (lambda: eg.radix_net([[1, 2]], [1] * 3), "each radix must be an integer of at least 2, got 1"),
         (lambda: eg.radix_net([[2, 2]], [1, 0, 1]), "each multiplier must be an integer of at least 1, got 0"),
+        (lambda: eg.radix_net([2, 2], [1] * 3), "each system must be a sequence, got 2"),
+        (lambda: eg.radix_net([[2, 2]], 1), "multipliers must be a sequence, got 1"),
+        (lambda: eg.radix_net_with(5, 0), "sizes must be a sequence, got 5"),
         (lambda: eg.radix_net([], [1]), "at least one system"),
-        (lambda: eg.radix_net_for([4, 4], [[2, 2]]), "2 radices need 3"),
+        (lambda: eg.radix_net_for([4, 4], [[2, 2]]), "2 radices need 3 layer sizes, got 2"),
         (lambda: eg.radix_net_with([4], 4), "at least two layers"),
         (lambda: eg.family_net("radix", [4, 4, 4], degree=2), "no one degree"),
     ],

@@ -36,6 +36,7 @@ def test_graphs_without_edges_or_admissible_sets():
     empty = eg.report(eg.BipartiteGraph.from_edges(0, 3, [])).graphs[0]
     assert (empty.components, empty.right_degrees.isolated) == (3, 3)
     assert math.isnan(empty.spectrum.ratio)
+    assert eg.report(eg.BipartiteGraph.from_edges(0, 3, [])).to_dict()["graphs"][0]["spectrum"]["ratio"] is None
     assert str(eg.report(eg.BipartiteGraph.from_edges(0, 3, [])))
     with pytest.raises(ValueError, match="got list"):
         eg.report([])

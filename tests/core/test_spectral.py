@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import block_diag
+from scipy.sparse.linalg import ArpackNoConvergence
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph, spectral
@@ -58,6 +60,44 @@ def test_the_sparse_way_agrees_with_the_dense_one(n_left, n_right, seed, data):
 )
 def test_degenerate_large_graphs(blocks, values):
     np.testing.assert_allclose(eg.singular_values(BipartiteGraph.from_biadjacency(blocks), 2), values, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "g",
+    [
+        BipartiteGraph.from_biadjacency(block_diag([eg.random_bipartite(40, 42, density=0.1, rng=2).biadjacency] * 3)),
+        BipartiteGraph.from_biadjacency(block_diag([eg.random_regular(40, 40, 4, rng=2).biadjacency] * 3)),
+        eg.radix_net([[2] * 6], [1] * 7).layers[3],
+        eg.random_left_regular(60, 600, 3, rng=0),
+    ],
+)
+@pytest.mark.parametrize("k", [2, 3, 6])
+def test_multiple_values_are_counted_on_the_sparse_way_too(g, k, monkeypatch):
+    monkeypatch.setattr(spectral, "DENSE_LIMIT", 4)
+    np.testing.assert_allclose(eg.singular_values(g, k), dense(g)[:k], rtol=1e-9)
+
+
+def test_where_iterating_fails_the_dense_way_is_taken(monkeypatch):
+    n = 120
+    path = BipartiteGraph.from_edges(n, n, [(i, i) for i in range(n)] + [(i, i + 1) for i in range(n - 1)])
+
+    def fail(*_, **__):
+        raise ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
+
+    monkeypatch.setattr(spectral, "DENSE_LIMIT", 4)
+    monkeypatch.setattr(spectral, "svds", fail)
+    np.testing.assert_allclose(eg.singular_values(path, 2), dense(path)[:2])
+    monkeypatch.setattr(spectral, "_DENSE_AT_ALL", 100)
+    with pytest.raises(ValueError, match="120 x 120 lie too close together"):
+        eg.spectral_gap(path)
+
+
+def test_a_long_graph_is_not_made_dense(monkeypatch):
+    g = eg.random_bipartite(40, 100_000, n_edges=4000, rng=0)
+    expected = np.sqrt(np.linalg.eigvalsh((g.biadjacency @ g.biadjacency.T).toarray())[:-3:-1])
+    monkeypatch.setattr(spectral, "DENSE_LIMIT", 100)
+    monkeypatch.setattr(spectral, "_dense", None)
+    np.testing.assert_allclose(eg.singular_values(g, 2), expected, rtol=1e-9)
 
 
 def test_a_large_graph_needs_no_dense_matrix():
@@ -123,6 +163,13 @@ def test_a_product_of_expanders_has_no_zero():
     t = math.floor(math.log(n) / math.log(d / s2)) + 1
     product = np.linalg.multi_dot([eg.random_regular(n, n, d, rng=seed).biadjacency.toarray() for seed in range(t)])
     assert product.min() > 0
+
+
+def test_what_is_no_graph_is_refused():
+    net = eg.radix_net([[2, 2]], [1, 1, 1])
+    for function in (eg.singular_values, eg.spectral_gap, eg.sampled_expansion):
+        with pytest.raises(ValueError, match="a BipartiteGraph is needed, got LayeredGraph"):
+            function(net)
 
 
 def test_more_values_than_there_are():

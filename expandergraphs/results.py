@@ -1,12 +1,30 @@
-"""Tables as text, for results that print."""
+"""How results print, and how they become plain data."""
 
 import io
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+def as_plain(value: Any) -> Any:
+    """Turn results into dictionaries, lists and numbers as JSON has them; nan and infinities become None.
+
+    Examples
+    --------
+    >>> as_plain({"ratio": float("nan"), "sizes": (2, 3)})
+    {'ratio': None, 'sizes': [2, 3]}
+    """
+    if is_dataclass(value):
+        return {field.name: as_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: as_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def build(
