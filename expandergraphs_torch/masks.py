@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from expandergraphs import BipartiteGraph
+from expandergraphs._checks import as_integer
+from expandergraphs.bipartite import check_graph
 
 
 def linear_mask(g: BipartiteGraph) -> Tensor:
@@ -22,6 +24,7 @@ def linear_mask(g: BipartiteGraph) -> Tensor:
     >>> linear_mask(BipartiteGraph.from_edges(3, 2, [(0, 0), (2, 1)])).int().tolist()
     [[1, 0, 0], [0, 0, 1]]
     """
+    check_graph(g)
     mask = np.zeros((g.n_right, g.n_left), dtype=bool)
     edges = g.edges
     mask[edges[:, 1], edges[:, 0]] = True
@@ -52,10 +55,16 @@ def conv_mask(g: BipartiteGraph, kernel_size: int | Sequence[int]) -> Tensor:
     >>> conv_mask(BipartiteGraph.from_edges(3, 2, [(0, 0)]), 5).shape
     torch.Size([2, 3, 5, 5])
     """
-    kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
-    if not kernel or any(not isinstance(size, int) or isinstance(size, bool) or size < 1 for size in kernel):
-        raise ValueError(f"kernel_size must be a positive int or a sequence of them, got {kernel_size!r}")
+    kernel = as_kernel(kernel_size, 2 if not isinstance(kernel_size, Sequence) else len(kernel_size))
     return compact_conv_mask(g, len(kernel)).expand(-1, -1, *kernel).contiguous()
+
+
+def as_kernel(kernel_size: Any, n_dimensions: int) -> tuple[int, ...]:
+    """Return one positive int a spatial dimension, or raise ``ValueError``."""
+    sizes = kernel_size if isinstance(kernel_size, Sequence) else (kernel_size,) * n_dimensions
+    if not sizes or len(sizes) != n_dimensions:
+        raise ValueError(f"kernel_size must be an int or {n_dimensions} of them, got {kernel_size!r}")
+    return tuple(as_integer("kernel_size", size, minimum=1) for size in sizes)
 
 
 def compact_conv_mask(g: BipartiteGraph, n_dimensions: int) -> Tensor:
@@ -69,15 +78,19 @@ def graph_from_mask(mask: Any) -> BipartiteGraph:
     Raises
     ------
     ValueError
-        If the mask has fewer than two dimensions.
+        If it is no mask, or has fewer than two dimensions.
 
     Examples
     --------
     >>> graph_from_mask(torch.tensor([[True, False, False], [False, False, True]])).edges.tolist()
     [[0, 0], [2, 1]]
     """
-    tensor = torch.as_tensor(mask)
-    if tensor.ndim < 2:
-        raise ValueError(f"a mask has the shape (out, in, ...), got {tuple(tensor.shape)}")
-    present = (tensor != 0).reshape(*tensor.shape[:2], -1).any(dim=2)
+    try:
+        present = torch.as_tensor(mask) != 0
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"a mask must be a tensor or an array, got {mask!r}") from None
+    if present.ndim < 2:
+        raise ValueError(f"a mask has the shape (out, in, ...), got {tuple(present.shape)}")
+    if present.ndim > 2:
+        present = present.flatten(2).any(dim=2)
     return BipartiteGraph.from_biadjacency(present.T.cpu().numpy())

@@ -1,9 +1,9 @@
 """Which layers of a model can carry a mask, and which of them are meant."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import UnionType
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -12,48 +12,77 @@ from torch.nn.modules.conv import _ConvNd
 from expandergraphs.budget import LayerShape
 from expandergraphs_torch.layers import MASKED_CLASSES, Masked
 
-Selector: TypeAlias = str | type[nn.Module] | Callable[[str, nn.Module], bool]
+Selector: TypeAlias = str | type[nn.Module] | UnionType | Callable[[str, nn.Module], bool]
 Selectors: TypeAlias = Selector | Iterable[Selector] | None
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A layer with a weight: Linear, a convolution, or a subclass of one.
+    """A Linear, a convolution, or a subclass of one.
 
     Attributes
     ----------
-    name : str
-        Its name within the model; empty if it is the model.
+    names : tuple of str
+        Its names within the model; several if it is registered more than once, "" if it is the model.
     module : Module
     obstacle : str
         Why it cannot carry a mask; empty if it can.
     """
 
-    name: str
-    module: nn.Module
+    names: tuple[str, ...]
+    module: Any
     obstacle: str = ""
 
     @property
+    def name(self) -> str:
+        """The first of its names."""
+        return self.names[0]
+
+    @property
+    def kind(self) -> str:
+        """The name of its class."""
+        return type(self.module).__name__
+
+    @property
     def shape(self) -> LayerShape:
-        """Inputs, outputs and kernel."""
-        weight: Any = self.module.weight
-        return LayerShape(weight.shape[1], weight.shape[0], tuple(weight.shape[2:]))
+        """Inputs, outputs and kernel; 0 inputs where they are not known yet."""
+        if isinstance(self.module, nn.Linear):
+            return LayerShape(self.module.in_features, self.module.out_features)
+        return LayerShape(self.module.in_channels, self.module.out_channels, tuple(self.module.kernel_size))
+
+    @property
+    def n_edges_dense(self) -> int:
+        """Edges of the layer without a mask: all pairs, or those within the groups of a convolution."""
+        return self.shape.n_pairs // getattr(self.module, "groups", 1)
+
+
+def check_model(model: Any) -> None:
+    """Raise ``ValueError`` unless `model` is a Module."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"a model must be a torch.nn.Module, got {type(model).__name__}")
 
 
 def candidates(model: nn.Module) -> list[Candidate]:
     """List every Linear and convolution of a model, in the order of registration, each once."""
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"a model must be a torch.nn.Module, got {type(model).__name__}")
-    owners: dict[int, list[tuple[str, nn.Module]]] = {}
-    for name, module in model.named_modules():
+    check_model(model)
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    owners: dict[int, list[tuple[nn.Module, Any]]] = {}
+    for module in names:
         for parameter in module._parameters.values():
             if parameter is not None:
-                owners.setdefault(id(parameter), []).append((name, module))
-    return [
-        Candidate(name, module, _obstacle(module) or _shared(module, owners))
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | _ConvNd)
-    ]
+                owners.setdefault(_memory(parameter), []).append((module, parameter))
+    result = []
+    for module, aliases in names.items():
+        if isinstance(module, nn.Linear | _ConvNd):
+            obstacle = _obstacle(module)
+            for other, parameter in [] if obstacle else owners[_memory(module.weight)]:
+                # Layers of one kind may share a weight, and then share the mask.
+                if type(other) is not type(module) or _obstacle(other) or parameter is not module.weight:
+                    obstacle = f"its weight is shared with {names[other][0]!r} ({type(other).__name__})"
+            result.append(Candidate(tuple(aliases), module, obstacle))
+    return result
 
 
 def select(layers: list[Candidate], include: Selectors, exclude: Selectors) -> list[Candidate]:
@@ -62,15 +91,19 @@ def select(layers: list[Candidate], include: Selectors, exclude: Selectors) -> l
     Raises
     ------
     ValueError
-        If a selector matches no layer, or a layer named explicitly cannot carry a mask.
+        If a selector matches no layer, a layer named explicitly cannot carry a mask, or none is left.
     """
-    for selector in _listed(include):
-        for layer in layers:
-            if layer.obstacle and selector == layer.name:
-                raise ValueError(f"layer {layer.name!r} cannot be included: {layer.obstacle}")
-    chosen = layers if include is None else _matching("include", include, layers)
-    dropped = _matching("exclude", exclude, layers)
-    return [layer for layer in chosen if layer not in dropped and not layer.obstacle]
+    included = None if include is None else _as_selectors("include", include)
+    for layer in layers if included is not None else ():
+        if layer.obstacle and set(layer.names) & {item for item in included or () if isinstance(item, str)}:
+            raise ValueError(f"layer {layer.name!r} cannot be included: {layer.obstacle}")
+    chosen = layers if included is None else _matching("include", included, layers)
+    dropped = [] if exclude is None else _matching("exclude", _as_selectors("exclude", exclude), layers)
+    result = [layer for layer in chosen if layer not in dropped and not layer.obstacle]
+    if not result:
+        reasons = "".join(f"; {layer.name!r}: {layer.obstacle}" for layer in layers if layer.obstacle)
+        raise ValueError(f"no layer is left to become sparse{reasons}")
+    return result
 
 
 def exclude_last(model: nn.Module) -> str:
@@ -92,40 +125,55 @@ def exclude_last(model: nn.Module) -> str:
     return names[-1]
 
 
-def _obstacle(module: nn.Module) -> str:
+def _obstacle(module: Any) -> str:
+    """Say what about a layer, seen alone, keeps it from carrying a mask."""
     if isinstance(module, Masked):
         return "it is masked already; bake the model first"
     if type(module) not in MASKED_CLASSES:
-        kind = type(module).__name__
-        return f"{kind} is not supported: only exactly {', '.join(plain.__name__ for plain in MASKED_CLASSES)} are"
-    weight: Any = module.weight
+        supported = ", ".join(plain.__name__ for plain in MASKED_CLASSES)
+        return f"{type(module).__name__} is not supported: only exactly {supported} are"
+    weight = module._parameters.get("weight")
+    if weight is None:
+        return "its weight is computed from other parameters, as by pruning or weight normalisation"
     if nn.parameter.is_lazy(weight):
         return "its parameters are not initialised; run the model once"
-    if isinstance(module, _ConvNd) and module.groups > 1:
+    if "forward" in vars(module):
+        return "it has a forward of its own"
+    taken = [name for name in ("mask", "family", "note", "graph", "topology") if hasattr(module, name)]
+    if taken:
+        return f"it has an attribute {taken[0]!r} of its own, which a masked layer needs"
+    if getattr(module, "groups", 1) > 1:
         return "it is depthwise" if module.groups == module.in_channels else "it is grouped, not supported yet"
-    return "it has one input" if weight.shape[1] == 1 else ""
-
-
-def _shared(module: nn.Module, owners: dict[int, list[tuple[str, nn.Module]]]) -> str:
-    """Say which other kind of module uses the same weight; layers of one kind may share a mask with it."""
-    for name, other in owners[id(module.weight)]:
-        if type(other) is not type(module) or _obstacle(other):
-            return f"its weight is shared with {name!r} ({type(other).__name__})"
+    if weight.shape[1] == 1:
+        return "it has one input"
+    if weight.numel() == 0:
+        return "its weight is empty"
+    if weight.is_inference() or 0 in weight.stride():
+        return "its weight cannot be written to (an inference tensor, or an expanded one)"
     return ""
 
 
-def _listed(selectors: Selectors) -> list[Selector]:
-    if selectors is None:
-        return []
-    if isinstance(selectors, str | type) or callable(selectors):
-        return [selectors]
-    return list(selectors)
+def _memory(parameter: Any) -> int:
+    """Identify what a parameter is stored in; the parameter itself where there is no storage."""
+    lazy = nn.parameter.is_lazy(parameter)
+    return id(parameter) if lazy or parameter.is_meta else parameter.data_ptr() or id(parameter)
 
 
-def _matching(argument: str, selectors: Selectors, layers: list[Candidate]) -> list[Candidate]:
+def _as_selectors(argument: str, selectors: Any) -> list[Selector]:
+    single = isinstance(selectors, str | type | UnionType | nn.Module) or callable(selectors)
+    listed = [selectors] if single or not isinstance(selectors, Iterable) else list(selectors)
+    for selector in listed:
+        valid = isinstance(selector, str | type | UnionType) or callable(selector)
+        if not valid or isinstance(selector, nn.Module):
+            needed = "a name, a glob, a type or a predicate(name, module)"
+            raise ValueError(f"{argument} takes {needed}, or a list of these; got {selector!r}")
+    return listed
+
+
+def _matching(argument: str, selectors: list[Selector], layers: list[Candidate]) -> list[Candidate]:
     result = []
-    for selector in _listed(selectors):
-        found = [layer for layer in layers if _matches(selector, layer)]
+    for selector in selectors:
+        found = [layer for layer in layers if any(_matches(selector, name, layer.module) for name in layer.names)]
         usable = [layer for layer in found if not layer.obstacle]
         if not found or (argument == "include" and not usable):
             names = ", ".join(layer.name or "(the model itself)" for layer in layers) or "none"
@@ -135,17 +183,9 @@ def _matching(argument: str, selectors: Selectors, layers: list[Candidate]) -> l
     return [layer for layer in layers if layer in result]
 
 
-def _matches(selector: Selector, layer: Candidate) -> bool:
+def _matches(selector: Selector, name: str, module: nn.Module) -> bool:
     if isinstance(selector, str):
-        inside = layer.name.startswith(f"{selector}.")
-        return selector == layer.name or inside or fnmatchcase(layer.name, selector)
-    if isinstance(selector, type):
-        return isinstance(layer.module, selector)
-    if callable(selector):
-        return bool(selector(layer.name, layer.module))
-    raise ValueError(f"a selector is a name, a glob, a type or a predicate (name, module), got {selector!r}")
-
-
-def n_weights(shape: LayerShape) -> int:
-    """Return the number of weights of a dense layer."""
-    return shape.n_pairs * math.prod(shape.kernel)
+        return selector == name or name.startswith(f"{selector}.") or fnmatchcase(name, selector)
+    if isinstance(selector, type | UnionType):
+        return isinstance(module, selector)
+    return bool(selector(name, module))

@@ -17,7 +17,7 @@ from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
 from expandergraphs.generators.family import Family, as_family, degree_count, family_net
 from expandergraphs.results import as_plain, as_text, build, number
-from expandergraphs.rng import RNG, streams
+from expandergraphs.rng import RNG, as_generator, streams
 from expandergraphs_torch.layers import install, mask_for
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
 
@@ -39,7 +39,9 @@ class LayerPlan:
     family : str
         Family of its graph, or "dense".
     n_edges : int
-        Edges it will have; all pairs where it stays dense.
+        Edges it will have; all that a dense layer has where it stays dense.
+    density : float
+        The same as a fraction of all pairs.
     note : str
         Why it stays dense, which layer it shares its weight with, or that a degree was clipped.
     """
@@ -49,12 +51,8 @@ class LayerPlan:
     shape: LayerShape
     family: str
     n_edges: int
-    note: str = ""
-
-    @property
-    def density(self) -> float:
-        """Fraction of the possible edges."""
-        return self.n_edges / max(1, self.shape.n_pairs)
+    density: float
+    note: str
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def plan(
     26520
     """
     request = {"density": density, "degree": degree, "n_edges": n_edges, "budget": budget}
-    streams(rng)  # refuses what is none
+    as_generator(rng)  # refuses what is none, and draws nothing
     return _decide(model, family, request, include, exclude).plan
 
 
@@ -200,9 +198,10 @@ def sparsify(
             graph = decision.ready[layer.name]
         masks[layer.name] = mask_for(layer.module, graph)
     for layer in decision.layers:
-        install(layer.module, masks[layer.name], rows[layer.name].family, rescale=init == "rescale")
+        row = rows[layer.name]
+        install(layer.module, masks[layer.name], row.family, row.note, rescale=init == "rescale")
     for twin, layer in decision.twins:
-        install(twin.module, masks[layer.name], rows[layer.name].family, rescale=False)
+        install(twin.module, masks[layer.name], rows[twin.name].family, rows[twin.name].note, rescale=False)
     return model
 
 
@@ -221,44 +220,32 @@ def _decide(
         if include is not None or any(request[key] is not None for key in ("density", "degree", "n_edges")):
             raise ValueError("ready graphs name their layers and edges themselves; leave out include and the budget")
         include = list(family)
-    chosen = select(everything, include, exclude)
-    if not chosen:
-        raise ValueError("no layer is left to become sparse")
-    layers, twins = _untie(everything, chosen)
+    layers, twins = _untie(everything, select(everything, include, exclude))
     ready = family if isinstance(family, Mapping) else _radix(layers, request) if family == "radix" else None
     if ready is not None:
         counts = {layer.name: _ready_graph(ready, layer).n_edges for layer in layers}
+        for twin, layer in twins:
+            if ready.get(twin.name, ready[layer.name]) != ready[layer.name]:
+                raise ValueError(f"layers {layer.name!r} and {twin.name!r} share a weight, and need the same graph")
     else:
         as_family(family)  # type: ignore[arg-type]  # refuses an unknown name
         spreading = spread([layer.shape for layer in layers], **request, count=degree_count(family))  # type: ignore[arg-type]
         counts = dict(zip((layer.name for layer in layers), spreading, strict=True))
+    total = sum(counts.values())
     notes = {twin.name: f"shares the weight of {layer.name!r}" for twin, layer in twins}
     for layer in layers if request["degree"] is not None else ():
         if edges_of_degree(layer.shape, request["degree"], degree_count(family)) > counts[layer.name]:  # type: ignore[arg-type]
             notes[layer.name] = f"degree {request['degree']} clipped to what the layer holds"
-    total = sum(counts.values())
     counts |= {twin.name: counts[layer.name] for twin, layer in twins}
-    rows = tuple(
-        LayerPlan(
-            layer.name,
-            type(layer.module).__name__,
-            layer.shape,
-            _label(family),
-            counts[layer.name],
-            notes.get(layer.name, ""),
-        )
-        if layer.name in counts
-        else LayerPlan(
-            layer.name,
-            type(layer.module).__name__,
-            layer.shape,
-            "dense",
-            layer.shape.n_pairs,
-            layer.obstacle or "not included",
-        )
-        for layer in everything
-    )
-    return _Decision(Plan(rows, total, total / sum(layer.shape.n_pairs for layer in layers)), layers, twins, ready)
+    rows = []
+    for layer in everything:
+        sparse = layer.name in counts
+        n_edges = counts[layer.name] if sparse else layer.n_edges_dense
+        note = notes.get(layer.name, "") if sparse else layer.obstacle or "not included"
+        label, density = _label(family) if sparse else "dense", n_edges / max(1, layer.shape.n_pairs)
+        rows.append(LayerPlan(layer.name, layer.kind, layer.shape, label, n_edges, density, note))
+    possible = sum(layer.shape.n_pairs for layer in layers)
+    return _Decision(Plan(tuple(rows), total, total / possible), layers, twins, ready)
 
 
 def _untie(
@@ -269,7 +256,7 @@ def _untie(
     for layer in chosen:
         owners.setdefault(id(layer.module.weight), layer)
     for layer in everything:
-        if id(layer.module.weight) in owners and layer not in chosen:
+        if not layer.obstacle and id(layer.module.weight) in owners and layer not in chosen:
             other = owners[id(layer.module.weight)].name
             raise ValueError(f"layers {other!r} and {layer.name!r} share a weight; include both, or exclude both")
     twins = [(layer, owners[id(layer.module.weight)]) for layer in chosen if layer not in owners.values()]

@@ -28,11 +28,15 @@ class LayerSummary:
     family : str
         Family of its graph, or "dense".
     n_edges : int
-        Edges of its graph; all pairs where it is dense. In a convolution each carries a kernel.
+        Edges of its graph, or of the dense layer. In a convolution each carries a kernel.
+    density : float
+        The same as a fraction of all pairs.
     in_degrees, out_degrees : Degrees
         Of its inputs and of its outputs.
     executes : str
         What a forward pass computes: "masked dense" or "dense".
+    note : str
+        Why it cannot carry a mask, that its weight is shared, or that a degree was clipped.
     """
 
     name: str
@@ -40,19 +44,16 @@ class LayerSummary:
     shape: LayerShape
     family: str
     n_edges: int
+    density: float
     in_degrees: Degrees
     out_degrees: Degrees
     executes: str
-
-    @property
-    def density(self) -> float:
-        """Fraction of the possible edges."""
-        return self.n_edges / max(1, self.shape.n_pairs)
+    note: str
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All layers of a model, and totals over the masked ones; prints as a table.
+    """All layers of a model, and totals over the masked ones, a shared weight counted once; prints as a table.
 
     Attributes
     ----------
@@ -83,11 +84,12 @@ class Summary:
                 *(row.name, row.kind, *shape_cells(row.shape), row.family, row.n_edges, number(row.density)),
                 f"{row.in_degrees} / {row.out_degrees}",
                 f"{row.in_degrees.isolated} / {row.out_degrees.isolated}",
-                row.executes,
+                *(row.executes, row.note),
             )
             for row in self.layers
         ]
-        return build(title, [*headings, "executes"], rows, left=["layer", "kind", "kernel", "family", "executes"])
+        left = ["layer", "kind", "kernel", "family", "executes", "note"]
+        return build(title, [*headings, "executes", "note"], rows, left=left)
 
     def __str__(self) -> str:
         return as_text(self.__rich__())
@@ -103,22 +105,28 @@ def summary(model: nn.Module) -> Summary:
     >>> summary(model).layers[0].out_degrees
     Degrees(minimum=4, mean=4.0, maximum=4, isolated=0)
     """
-    rows, possible = [], 0
+    rows: list[LayerSummary] = []
+    masked: dict[int, LayerSummary] = {}
     for layer in candidates(model):
-        shape = layer.shape
         if isinstance(layer.module, Masked):
-            graph, family, executes = layer.module.graph, layer.module.family, "masked dense"
+            graph = layer.module.graph
             inputs, outputs, n_edges = degrees_of(graph.left_degrees), degrees_of(graph.right_degrees), graph.n_edges
-            possible += shape.n_pairs
+            words = (layer.module.family, "masked dense", layer.module.note)
         else:
-            family, executes, n_edges = "dense", "dense", shape.n_pairs
-            inputs, outputs = _constant(shape.n_right), _constant(shape.n_left)
-        rows.append(
-            LayerSummary(layer.name, type(layer.module).__name__, shape, family, n_edges, inputs, outputs, executes)
+            n_edges = layer.n_edges_dense
+            inputs, outputs = (_constant(n_edges // max(1, side)) for side in layer.shape[:2])
+            words = ("dense", "dense", layer.obstacle)
+        family, executes, note = words
+        row = LayerSummary(
+            *(layer.name, layer.kind, layer.shape, family, n_edges, n_edges / max(1, layer.shape.n_pairs)),
+            *(inputs, outputs, executes, note),
         )
-    masked = [row for row in rows if row.executes != "dense"]
-    edges = sum(row.n_edges for row in masked)
-    dead = sum(row.in_degrees.isolated + row.out_degrees.isolated for row in masked)
+        rows.append(row)
+        if isinstance(layer.module, Masked):
+            masked.setdefault(id(layer.module.weight), row)
+    edges = sum(row.n_edges for row in masked.values())
+    possible = sum(row.shape.n_pairs for row in masked.values())
+    dead = sum(row.in_degrees.isolated + row.out_degrees.isolated for row in masked.values())
     return Summary(tuple(rows), edges, edges / possible if possible else 1.0, dead)
 
 

@@ -42,11 +42,18 @@ def test_masks_agree_with_the_edges(g):
     mask = egt.linear_mask(g)
     assert (mask.shape, mask.dtype) == ((g.n_right, g.n_left), torch.bool)
     assert {(i, j) for j, i in mask.nonzero().tolist()} == {tuple(edge) for edge in g.edges.tolist()}
-    conv = egt.conv_mask(g, (3, 2))
+    conv = egt.conv_mask(g, (np.int64(3), 2))
     assert conv.shape == (g.n_right, g.n_left, 3, 2)
     assert (conv == mask[:, :, None, None]).all()
     for made in (mask, conv, egt.conv_mask(g, 5), egt.conv_mask(g, (3,)), mask.float(), mask.numpy()):
         assert egt.graph_from_mask(made) == g
+
+
+def test_sides_without_vertices():
+    for n_left, n_right in ((0, 3), (3, 0), (0, 0)):
+        g = eg.BipartiteGraph.from_edges(n_left, n_right, [])
+        assert egt.graph_from_mask(egt.linear_mask(g)) == g
+        assert egt.graph_from_mask(egt.conv_mask(g, 3)) == g
 
 
 def test_a_kernel_with_any_entry_is_an_edge():
@@ -59,10 +66,17 @@ def test_a_kernel_with_any_entry_is_an_edge():
     ("build", "message"),
     [
         (lambda: egt.graph_from_mask(torch.ones(3)), r"\(out, in, ...\), got \(3,\)"),
-        (lambda: egt.conv_mask(GRAPHS["random"], 0), "kernel_size must be a positive int"),
-        (lambda: egt.conv_mask(GRAPHS["random"], ()), "kernel_size must be a positive int"),
-        (lambda: egt.MaskedLinear(torch.ones(3, 3)), "needs a BipartiteGraph, got Tensor"),
-        (lambda: egt.MaskedConv2d(3, 3), "needs a BipartiteGraph, got int"),
+        (lambda: egt.graph_from_mask(None), "must be a tensor or an array, got None"),
+        (lambda: egt.graph_from_mask("mask"), "must be a tensor or an array, got 'mask'"),
+        (lambda: egt.linear_mask("g"), "a BipartiteGraph is needed, got str"),
+        (lambda: egt.conv_mask("g", 3), "a BipartiteGraph is needed, got str"),
+        (lambda: egt.conv_mask(GRAPHS["random"], 0), "kernel_size must be an integer of at least 1, got 0"),
+        (lambda: egt.conv_mask(GRAPHS["random"], 3.0), "kernel_size must be an integer, got 3.0"),
+        (lambda: egt.conv_mask(GRAPHS["random"], ()), r"kernel_size must be an int or 0 of them, got \(\)"),
+        (lambda: egt.MaskedConv2d(GRAPHS["random"], (3,)), r"kernel_size must be an int or 2 of them, got \(3,\)"),
+        (lambda: egt.MaskedConv2d(GRAPHS["random"], -1), "kernel_size must be an integer of at least 1, got -1"),
+        (lambda: egt.MaskedLinear(torch.ones(3, 3)), "a BipartiteGraph is needed, got Tensor"),
+        (lambda: egt.MaskedConv2d(3, 3), "a BipartiteGraph is needed, got int"),
     ],
 )
 def test_bad_input_is_refused(build, message):
@@ -141,6 +155,24 @@ def test_the_state_dict_is_the_plain_layer_s_and_the_mask():
     other = egt.MaskedLinear(eg.random_bipartite(12, 7, n_edges=36, rng=9))
     other.load_state_dict(layer.state_dict())
     assert other.graph == layer.graph  # a checkpoint brings its wiring
+    other.family = "regular"
+    other.load_state_dict(layer.state_dict())
+    assert other.family == "regular"  # the same wiring is still of the family
+    other.load_state_dict(egt.MaskedLinear(GRAPHS["left_regular"]).state_dict())
+    assert other.family == "given"
+
+
+def test_evaluation_and_loading_zero_what_is_stored_off_the_mask():
+    layer = egt.MaskedConv2d(GRAPHS["random"], 3)
+    state = {name: torch.ones_like(tensor) for name, tensor in layer.state_dict().items()} | {"mask": layer.mask}
+    for change in (nn.init.ones_, lambda weight: nn.Sequential(layer).eval().load_state_dict(
+        {f"0.{name}": tensor for name, tensor in state.items()}
+    )):  # fmt: skip
+        change(layer.weight)
+        nn.Sequential(layer).eval()
+        assert torch.equal(layer.weight, weight_twin(layer, GRAPHS["random"]))
+    layer.load_state_dict(state)
+    assert torch.equal(layer.weight, weight_twin(layer, GRAPHS["random"]))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -165,6 +197,31 @@ def test_no_bias_and_the_meta_device():
     layer = egt.MaskedConv2d(GRAPHS["random"], 3, device="meta")
     assert layer.mask.is_meta
     assert layer(torch.empty(1, 12, 8, 8, device="meta")).shape == (1, 7, 6, 6)
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv2d"])
+def test_the_wiring_survives_the_meta_device(kind):
+    """Whatever bytes ``to_empty`` leaves in the buffers, the topology is what was asked for."""
+    g = GRAPHS["random"]
+    built = BUILDERS[kind](g, device="meta")
+    moved = BUILDERS[kind](g).to("meta")
+    for layer in (built, copy.deepcopy(moved), pickle.loads(pickle.dumps(built)), moved.to(torch.float64)):
+        assert layer.graph == g
+        assert "density=0.357" in repr(layer)
+        real = layer.to_empty(device="cpu")
+        assert not real.mask.is_meta
+        assert real.graph == g
+        real.reset_parameters()
+        assert torch.equal(real.weight, weight_twin(real, g))
+
+
+def test_casting_everything_leaves_the_mask_bool():
+    layer = egt.MaskedLinear(GRAPHS["random"]).type(torch.float64)
+    assert (layer.mask.dtype, layer.weight.dtype) == (torch.bool, torch.float64)
+    state = {name: tensor.double() for name, tensor in layer.state_dict().items()}
+    layer.load_state_dict(state, assign=True)
+    assert layer.mask.dtype == torch.bool
+    assert layer(torch.ones(1, 12, dtype=torch.float64)).shape == (1, 7)
 
 
 def test_convolutions_take_all_of_the_plain_layer_s_options():

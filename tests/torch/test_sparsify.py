@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import expandergraphs as eg
 import expandergraphs_torch as egt
@@ -75,6 +76,7 @@ def test_degrees_hold_in_every_layer_and_clipping_is_said():
     assert [row.n_edges for row in planned.layers] == [784 * 20, 300 * 20, 100 * 10]
     assert [row.note for row in planned.layers] == ["", "", "degree 20 clipped to what the layer holds"]
     egt.sparsify(model, "left_regular", degree=20, rng=0)
+    assert [row.note for row in egt.summary(model).layers] == [row.note for row in planned.layers]
     assert set(model.fc1.graph.left_degrees.tolist()) == {20}
     egt.sparsify(model := LeNet300(), "regular", degree=20, rng=0)
     assert set(model.fc1.graph.left_degrees.tolist()) == {20}
@@ -247,6 +249,8 @@ def test_layers_that_stay_dense_and_why():
         ({"include": "features.*"}, ["features.0", "features.4"]),
         ({"include": nn.Conv2d, "exclude": "stem"}, ["features.0", "features.4"]),
         ({"include": ["head", "stem"]}, ["stem", "head"]),
+        ({"include": (name for name in ["head", "stem"])}, ["stem", "head"]),
+        ({"include": nn.Linear | nn.Conv2d, "exclude": "features"}, ["stem", "head"]),
         ({"exclude": nn.Linear}, ["stem", "features.0", "features.4"]),
         ({"include": lambda name, module: module.weight.shape[0] > 20}, ["features.0", "features.4"]),
         ({"exclude": ["features.*", "head"]}, ["stem"]),
@@ -286,6 +290,12 @@ def test_tied_layers_share_one_mask():
     assert egt.density(model) == 0.5
     fan_in = model["a"].mask.sum(dim=1, keepdim=True).clamp(min=1)
     torch.testing.assert_close(weight, torch.where(model["a"].mask, original * (8 / fan_in).sqrt(), 0.0))
+    result = egt.summary(model)
+    assert (result.n_edges, result.density) == (64, 0.5)
+    g = eg.random_regular(8, 8, 2, rng=0)
+    assert egt.sparsify(both := _tied(), {"a": g, "c": g}) is both
+    with pytest.raises(ValueError, match="'a' and 'c' share a weight, and need the same graph"):
+        egt.sparsify(_tied(), {"a": g, "c": eg.random_regular(8, 8, 2, rng=1)})
     with pytest.raises(ValueError, match="'a' and 'c' share a weight; include both, or exclude both"):
         egt.plan(_tied(), "random", density=0.5, exclude="c")
 
@@ -348,6 +358,169 @@ def test_a_refused_call_leaves_the_model_as_it_was(arguments, options, message):
 def test_what_is_no_model_is_refused():
     with pytest.raises(ValueError, match=r"must be a torch.nn.Module, got list"):
         egt.sparsify([nn.Linear(3, 3)], "random", density=0.5)
+    for function in (egt.summary, egt.density, egt.masked_modules, egt.dense_state_dict, egt.topology_digest, egt.bake):
+        with pytest.raises(ValueError, match=r"must be a torch.nn.Module, got int"):
+            function(3)
+
+
+@pytest.mark.parametrize("selector", [3, nn.Linear(3, 3), [None]])
+def test_what_is_no_selector_is_refused(selector):
+    with pytest.raises(ValueError, match="include takes a name, a glob, a type or a predicate"):
+        egt.plan(LeNet300(), "random", density=0.5, include=selector)
+    with pytest.raises(ValueError, match="exclude takes a name"):
+        egt.plan(LeNet300(), "random", density=0.5, exclude=selector)
+
+
+# --- layers that something else has a hand in ---
+
+
+def _with_attribute(name):
+    def change(layer):
+        setattr(layer, name, "mine")
+
+    return change
+
+
+def _own_forward(layer):
+    original = layer.forward
+    layer.forward = lambda x: original(x)
+
+
+def _expanded(layer):
+    layer.weight = nn.Parameter(torch.ones(1).expand(8, 8))
+
+
+ODD_LAYERS = {
+    "attribute mask": (_with_attribute("mask"), "attribute 'mask'"),
+    "buffer mask": (lambda layer: layer.register_buffer("mask", torch.ones(3)), "attribute 'mask'"),
+    "attribute family": (_with_attribute("family"), "attribute 'family'"),
+    "attribute graph": (_with_attribute("graph"), "attribute 'graph'"),
+    "own forward": (_own_forward, "forward of its own"),
+    "expanded weight": (_expanded, "cannot be written to"),
+    "pruned": (lambda layer: prune.l1_unstructured(layer, "weight", 3), "computed from other parameters"),
+    "parametrized": (lambda layer: nn.utils.parametrizations.weight_norm(layer), "ParametrizedLinear is not supported"),
+}
+
+
+@pytest.mark.parametrize(("change", "obstacle"), ODD_LAYERS.values(), ids=ODD_LAYERS)
+def test_odd_layers_stay_dense_and_are_named(change, obstacle):
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    change(model[1])
+    expected = model[1](torch.ones(2, 8)).detach()
+    assert obstacle in egt.plan(model, "random", density=0.5).layers[1].note
+    egt.sparsify(model, "random", density=0.5, rng=0)
+    assert list(egt.masked_modules(model)) == ["0"]
+    assert obstacle in egt.summary(model).layers[1].note
+    assert torch.equal(model[1](torch.ones(2, 8)), expected)
+    egt.bake(model)
+    assert torch.equal(model[1](torch.ones(2, 8)), expected)
+    with pytest.raises(ValueError, match="layer '1' cannot be included"):
+        egt.plan(model, "random", density=0.5, include="1")
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_lazy_and_empty_layers_stay_dense():
+    model = nn.Sequential(nn.LazyLinear(8), nn.LazyConv2d(8, 3), nn.Linear(8, 0), nn.Linear(8, 8))
+    notes = [row.note for row in egt.plan(model, "random", density=0.5).layers]
+    assert [bool(note) for note in notes] == [True, True, True, False]
+    assert str(egt.summary(egt.sparsify(model, "random", density=0.5, rng=0)))
+    assert list(egt.masked_modules(model)) == ["3"]
+    with pytest.raises(ValueError, match=r"no layer is left to become sparse; '': its weight is empty"):
+        egt.sparsify(nn.Linear(0, 4), "random", density=0.5)
+    with pytest.raises(ValueError, match="'0': it is masked already"):
+        egt.sparsify(nn.Sequential(model[3]), "random", density=0.5)
+
+
+def test_inference_mode():
+    with torch.inference_mode():
+        frozen = nn.Sequential(nn.Linear(8, 8))
+    with pytest.raises(ValueError, match="inference tensor"):
+        egt.sparsify(frozen, "random", density=0.5)
+    model = nn.Sequential(nn.Linear(8, 8))
+    with torch.inference_mode():
+        egt.sparsify(model, "random", density=0.5, rng=0)
+    model(torch.ones(1, 8)).sum().backward()
+    model.load_state_dict(model.state_dict())
+
+
+def test_shapes_of_layers_that_stay_dense():
+    model = nn.ModuleDict({"up": nn.ConvTranspose2d(8, 6, 3), "depthwise": nn.Conv2d(8, 8, 3, groups=8)})
+    for row in egt.summary(model).layers:
+        assert row.shape[:2] == ((8, 6) if row.name == "up" else (8, 8))
+        assert row.n_edges == (48 if row.name == "up" else 8)
+    assert egt.summary(model).layers[1].in_degrees.maximum == 1
+
+
+def test_a_module_registered_twice():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(8, 8)
+            self.b = self.a
+
+    for include in ("a", "b"):
+        model = egt.sparsify(Twice(), "random", density=0.5, include=include, rng=0)
+        with torch.no_grad():
+            model.a.weight.add_(1)
+        state = egt.dense_state_dict(model)
+        fresh = Twice()
+        fresh.load_state_dict(state)
+        assert torch.equal(fresh.b.weight, model.a.masked_weight())
+        assert egt.summary(model).n_edges == 32
+
+
+def test_two_parameters_in_one_memory_stay_dense():
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8))
+    model[1].weight = nn.Parameter(model[0].weight.data)
+    notes = [row.note for row in egt.plan(model, "random", density=0.5).layers]
+    assert notes == ["its weight is shared with '1' (Linear)", "its weight is shared with '0' (Linear)", ""]
+
+
+def test_a_plan_does_not_advance_the_generator():
+    rng = np.random.default_rng(0)
+    egt.plan(LeNet300(), "random", density=0.1, rng=rng)
+    assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
+
+
+def test_gradients_from_before_are_cut_too():
+    model = nn.Sequential(nn.Linear(20, 20))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(torch.randn(8, 20)).square().sum().backward()
+    egt.sparsify(model, "random", density=0.3, rng=0)
+    optimizer.step()
+    assert (model[0].weight.masked_select(~model[0].mask) == 0).all()
+
+
+def test_meta_models_become_real_with_their_wiring():
+    with torch.device("meta"):
+        model = LeNet300()
+    egt.sparsify(model, "regular", density=0.1, rng=0)
+    real = egt.sparsify(LeNet300(), "regular", density=0.1, rng=0)
+    assert egt.topology_digest(model) == egt.topology_digest(real)
+    assert (egt.density(model), egt.summary(model).n_edges) == (0.1, 26_620)
+    model.to_empty(device="cpu")
+    assert egt.topology_digest(model) == egt.topology_digest(real)
+    model.load_state_dict(real.state_dict())
+    x = torch.randn(2, 784)
+    assert torch.equal(model(x), real(x))
+
+
+class OwnMasked(egt.MaskedLinear):
+    pass
+
+
+@pytest.mark.parametrize("change", [lambda m: nn.utils.parametrizations.weight_norm(m[1]),
+                                    lambda m: prune.l1_unstructured(m[1], "weight", 3),
+                                    lambda m: m.append(OwnMasked(eg.random_regular(8, 8, 2, rng=0)))])  # fmt: skip
+def test_bake_refuses_what_it_cannot_bake_and_changes_nothing(change):
+    model = egt.sparsify(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8)), "random", density=0.5, rng=0)
+    change(model)
+    before = state(model)
+    with pytest.raises(ValueError, match="is not exactly a masked layer"):
+        egt.bake(model)
+    with pytest.raises(ValueError, match="is not exactly a masked layer"):
+        egt.dense_state_dict(model)
+    assert same_state(state(model), before)
 
 
 # --- back to plain ---
@@ -380,6 +553,8 @@ def test_transformers_fast_path_reads_stored_weights():
     egt.sparsify(layer, "regular", density=0.25, rng=0)
     assert list(egt.masked_modules(layer)) == ["linear1", "linear2"]
     x = torch.randn(2, 5, 16)
+    nn.init.xavier_uniform_(layer.linear1.weight)  # as a careless user might, before evaluation
+    layer.eval()
     with torch.no_grad():
         torch.testing.assert_close(layer(x), egt.bake(copy.deepcopy(layer))(x))
 
