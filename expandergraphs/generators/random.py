@@ -106,21 +106,29 @@ def random_left_regular(
     {8}
     """
     n_left, n_right = check_sizes(n_left, n_right)
-    request = f"random_left_regular({n_left}, {n_right}, "
-    if exactly_one(request[:-2] + ")", degree=degree, n_edges=n_edges) == "degree":
-        degree = as_integer("degree", degree)
-        if degree > n_right:
-            raise GenerationError(
-                f"{request}degree={degree}): degree exceeds n_right = {n_right}; "
-                f"the nearest feasible degree is {n_right}"
-            )
-        count = degree * n_left
-    else:
-        count = as_n_edges("random_left_regular", n_left, n_right, n_edges=n_edges)
+    count = edges_asked_for(
+        "random_left_regular", n_left, n_right, degree, n_edges, vertices=n_left, neighbours=n_right
+    )
     generator = as_generator(rng)
     if count > n_left * n_right / 2:
         return _left_regular(n_left, n_right, n_left * n_right - count, generator).complement
     return _left_regular(n_left, n_right, count, generator)
+
+
+def edges_asked_for(
+    family: str, n_left: int, n_right: int, degree: int | None, n_edges: int | None, *, vertices: int, neighbours: int
+) -> int:
+    """Return the number of edges that a degree of `vertices` with `neighbours` to choose from, or a number, means."""
+    if exactly_one(f"{family}({n_left}, {n_right})", degree=degree, n_edges=n_edges) == "n_edges":
+        return as_n_edges(family, n_left, n_right, n_edges=n_edges)
+    degree = as_integer("degree", degree)
+    if degree > neighbours:
+        side = "n_right" if vertices == n_left and neighbours == n_right else "n_left"
+        raise GenerationError(
+            f"{family}({n_left}, {n_right}, degree={degree}): degree exceeds {side} = {neighbours}; "
+            f"the nearest feasible degree is {neighbours}"
+        )
+    return degree * vertices
 
 
 def as_n_edges(

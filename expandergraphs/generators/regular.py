@@ -19,10 +19,9 @@ complements. A round costs two sorts of the edges.
 
 import numpy as np
 
-from expandergraphs._checks import as_integer, exactly_one
+from expandergraphs._checks import as_integer
 from expandergraphs.bipartite import BipartiteGraph, Integers, check_sizes
-from expandergraphs.errors import GenerationError
-from expandergraphs.generators.random import as_n_edges
+from expandergraphs.generators.random import edges_asked_for
 from expandergraphs.rng import RNG, as_generator
 
 DEFAULT_MIXING_ROUNDS = 20
@@ -75,17 +74,7 @@ def random_regular(
     """
     n_left, n_right = check_sizes(n_left, n_right)
     small, large = sorted((n_left, n_right))
-    request = f"random_regular({n_left}, {n_right}, "
-    if exactly_one(request[:-2] + ")", degree=degree, n_edges=n_edges) == "degree":
-        degree = as_integer("degree", degree)
-        if degree > small:
-            raise GenerationError(
-                f"{request}degree={degree}): degree exceeds the smaller side, min(n_left, n_right) = {small}; "
-                f"the nearest feasible degree is {small}"
-            )
-        count = degree * large
-    else:
-        count = as_n_edges("random_regular", n_left, n_right, n_edges=n_edges)
+    count = edges_asked_for("random_regular", n_left, n_right, degree, n_edges, vertices=large, neighbours=small)
     rounds = DEFAULT_MIXING_ROUNDS if mixing_rounds is None else as_integer("mixing_rounds", mixing_rounds)
     generator = as_generator(rng)
     dense = count > n_left * n_right / 2
