@@ -6,7 +6,15 @@ from expandergraphs.budget import spread as spread
 from expandergraphs.errors import GenerationError as GenerationError
 from expandergraphs.expansion import SampledExpansion as SampledExpansion
 from expandergraphs.expansion import sampled_expansion as sampled_expansion
+from expandergraphs.generators.explicit import array_code as array_code
+from expandergraphs.generators.explicit import block_expander as block_expander
+from expandergraphs.generators.explicit import cayley_f2 as cayley_f2
+from expandergraphs.generators.explicit import lps as lps
+from expandergraphs.generators.explicit import projective_plane as projective_plane
 from expandergraphs.generators.family import family_net as family_net
+from expandergraphs.generators.lifts import BestOf as BestOf
+from expandergraphs.generators.lifts import best_of as best_of
+from expandergraphs.generators.lifts import two_lift as two_lift
 from expandergraphs.generators.like import random_like as random_like
 from expandergraphs.generators.radix import RadixNet as RadixNet
 from expandergraphs.generators.radix import radix_net as radix_net

@@ -65,17 +65,25 @@ class BipartiteGraph:
     indices: Integers
 
     def __post_init__(self) -> None:
-        """Check every invariant, and keep the arrays read-only and our own."""
+        """Check every invariant, and keep copies of the arrays."""
+        self._settle(copy=True)
+
+    @classmethod
+    def adopt(cls, n_left: int, n_right: int, indptr: Integers, indices: Integers) -> Self:
+        """Build from arrays that nobody else will write to: checked like any other, but not copied."""
+        graph = object.__new__(cls)
+        for name, value in zip(cls.__slots__, (n_left, n_right, indptr, indices), strict=True):
+            object.__setattr__(graph, name, value)
+        graph._settle(copy=False)
+        return graph
+
+    def _settle(self, *, copy: bool) -> None:
         n_left, n_right = check_sizes(self.n_left, self.n_right)
         indptr, indices = _integers("indptr", self.indptr), _integers("indices", self.indices)
         if indices.ndim != 1:
             raise ValueError(f"indices must have one dimension, got shape {indices.shape}")
-        if (
-            indptr.shape != (n_left + 1,)
-            or indptr[0] != 0
-            or indptr[-1] != indices.size
-            or np.any(indptr[1:] < indptr[:-1])
-        ):
+        rising = indptr.shape == (n_left + 1,) and not np.any(indptr[1:] < indptr[:-1])
+        if not rising or indptr[0] != 0 or indptr[-1] != indices.size:
             raise ValueError(f"indptr must rise from 0 to {indices.size} in {n_left + 1} steps, got {indptr!r}")
         if indices.size:
             lowest, highest = indices.min(), indices.max()
@@ -90,7 +98,9 @@ class BipartiteGraph:
         for name, value in (("n_left", n_left), ("n_right", n_right)):
             object.__setattr__(self, name, value)
         for name, array in (("indptr", indptr), ("indices", indices)):
-            object.__setattr__(self, name, _frozen(array, dtype))
+            own = np.array(array, dtype=dtype, copy=copy or array.base is not None or None)
+            # A view of something read-only: its flag cannot be turned back.
+            object.__setattr__(self, name, _read_only(own).view())
 
     # --- other ways in ---
 
@@ -151,7 +161,7 @@ class BipartiteGraph:
         indptr = np.searchsorted(keys, np.arange(n_left + 1, dtype=np.int64) * n_right)
         indices = np.empty(keys.size, dtype=_index_dtype(n_left, n_right, keys.size))
         np.subtract(keys, np.repeat(np.arange(n_left) * n_right, np.diff(indptr)), out=indices, casting="unsafe")
-        return cls(n_left, n_right, indptr, indices)
+        return cls.adopt(n_left, n_right, indptr, indices)
 
     @classmethod
     def from_biadjacency(cls, matrix: Any) -> Self:
@@ -293,7 +303,7 @@ class BipartiteGraph:
     def T(self) -> "BipartiteGraph":
         """The same graph with its sides exchanged."""
         columns = self._matrix(np.ones(self.n_edges, dtype=np.int8)).tocsc()
-        return BipartiteGraph(self.n_right, self.n_left, columns.indptr, columns.indices)
+        return BipartiteGraph.adopt(self.n_right, self.n_left, columns.indptr, columns.indices)
 
     @property
     def complement(self) -> "BipartiteGraph":
@@ -382,12 +392,6 @@ def _integers(name: str, values: Any) -> Integers:
 
 def _index_dtype(*bounds: int) -> type[np.int32] | type[np.int64]:
     return np.int32 if max(bounds) <= np.iinfo(np.int32).max else np.int64
-
-
-def _frozen(array: Integers, dtype: type[np.int32] | type[np.int64]) -> Integers:
-    """Copy; what is returned is a view of something read-only, so its flag cannot be turned back."""
-    copy: Integers = np.array(array, dtype=dtype)
-    return _read_only(copy).view()
 
 
 def _read_only(array: Array) -> Array:

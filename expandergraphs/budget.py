@@ -1,11 +1,22 @@
 """Spreading an edge budget over the layers of a network, exactly.
 
-The budget is a number of edges; a density becomes one here, once, by ``round(density * number of pairs)``. A degree is
-the sources' way of counting: the same degree d in every layer, clipped to what the layer can hold, where Random and
-X-Net count ``d * n_left`` edges ("left") and RReg ``d * max(n_left, n_right)`` ("max").
+The budget is a number of edges; a density becomes one here, once. Spread as "uniform", every layer has the same
+density; as "er" (Erdős–Rényi) a layer's density is in proportion to (n_in + n_out) / (n_in n_out), which gives narrow
+layers more; "erk" counts the kernel in: (n_in + n_out + k_1 + ...) / (n_in n_out k_1 ...). No density exceeds 1: layers
+that would are dense, and the others share what is left. "uniform_plus" leaves the first convolution dense and gives
+the last linear layer at least 20 %. Shares are rounded down; the edges left over go to those that lost most by it.
+
+A degree is the sources' way of counting: the same d in every layer, clipped to what the layer can hold, for
+``d * n_left`` edges ("left": Random and X-Net), ``d * max(n_left, n_right)`` ("max": RReg), d times the smaller side
+("min": X-Net's released code) or d times the mean of both sides ("mean").
+
+Sources: Mocanu et al., Nature Communications 9 (2018), equation 1 (ER); Evci et al., Rigging the Lottery, ICML 2020,
+section 3 (ERK); Gale, Elsen, Hooker, The State of Sparsity, 2019, section 6 (uniform plus).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from expandergraphs._checks import as_integer, as_list, edges_of_density, exactly_one
@@ -25,7 +36,15 @@ class LayerShape(NamedTuple):
         return self.n_left * self.n_right
 
 
-BUDGETS = ("uniform",)
+BUDGETS = ("uniform", "uniform_plus", "er", "erk")
+_LAST_LINEAR = Fraction(1, 5)  # what uniform_plus leaves of the last linear layer at least
+
+_VERTICES: dict[str, Callable[[int, int], Fraction]] = {
+    "left": lambda n_left, n_right: Fraction(n_left),
+    "max": lambda n_left, n_right: Fraction(max(n_left, n_right)),
+    "min": lambda n_left, n_right: Fraction(min(n_left, n_right)),
+    "mean": lambda n_left, n_right: Fraction(n_left + n_right, 2),
+}
 
 
 def spread(
@@ -45,11 +64,10 @@ def spread(
     density, degree, n_edges : number
         Exactly one of them. `density` and `n_edges` are totals over all layers; `degree` holds in every layer, and is
         clipped to what it can hold.
-    budget : {"uniform"}
-        How a total is spread: "uniform" gives every layer the same density, and the edges left over by rounding to
-        the layers that lost most by it.
-    count : {"left", "max"}
-        How many edges a degree means: ``degree * n_left``, or ``degree * max(n_left, n_right)``.
+    budget : {"uniform", "uniform_plus", "er", "erk"}
+        How a total is spread; see above.
+    count : {"left", "max", "min", "mean"}
+        How many edges a degree means; see above.
 
     Returns
     -------
@@ -59,14 +77,17 @@ def spread(
     Raises
     ------
     GenerationError
-        If the total exceeds what the layers hold; the message names the largest feasible one.
+        If the total exceeds what the layers hold, or is less than "uniform_plus" leaves; the message names the
+        nearest feasible one.
     ValueError
         If an argument is out of its range, or not exactly one of the three is given.
 
     Examples
     --------
-    >>> spread([LayerShape(784, 300), LayerShape(300, 100)], density=0.1)
-    (23520, 3000)
+    >>> spread([LayerShape(784, 300), LayerShape(300, 100), LayerShape(100, 10)], density=0.1)
+    (23520, 3000, 100)
+    >>> spread([LayerShape(784, 300), LayerShape(300, 100), LayerShape(100, 10)], density=0.1, budget="erk")
+    (18714, 6906, 1000)
     >>> spread([LayerShape(3, 64), LayerShape(64, 128)], degree=60, count="max")
     (192, 7680)
     """
@@ -76,13 +97,18 @@ def spread(
     capacity = [layer.n_pairs for layer in layers]
     given = exactly_one("an edge budget", density=density, degree=degree, n_edges=n_edges)
     if degree is not None:
+        if budget != "uniform":
+            raise ValueError(f"a degree decides every layer's edges itself; leave out budget={budget!r}")
         return tuple(min(edges_of_degree(layer, degree, count), layer.n_pairs) for layer in layers)
     total = as_integer("n_edges", n_edges) if given == "n_edges" else edges_of_density(density, sum(capacity))
     if total > sum(capacity):
         raise GenerationError(
             f"n_edges = {total} exceeds the {sum(capacity)} pairs of all layers, the largest feasible"
         )
-    return _proportional(total, capacity)
+    if budget == "uniform_plus":
+        return _uniform_plus(layers, total)
+    raw = {"uniform": lambda _: Fraction(1), "er": _er, "erk": _erk}[budget]
+    return _rounded(_water_filled(total, capacity, [raw(layer) * layer.n_pairs for layer in layers]), total)
 
 
 def edges_of_degree(layer: LayerShape, degree: int, count: str = "left") -> int:
@@ -90,25 +116,70 @@ def edges_of_degree(layer: LayerShape, degree: int, count: str = "left") -> int:
 
     Examples
     --------
-    >>> edges_of_degree(LayerShape(64, 512), 4, "left"), edges_of_degree(LayerShape(64, 512), 4, "max")
-    (256, 2048)
+    >>> [edges_of_degree(LayerShape(64, 512), 4, count) for count in ("left", "max", "min", "mean")]
+    [256, 2048, 256, 1152]
     """
-    if count not in ("left", "max"):
-        raise ValueError(f"count must be 'left' or 'max', got {count!r}")
-    return as_integer("degree", degree) * (layer.n_left if count == "left" else max(layer.n_left, layer.n_right))
+    if count not in _VERTICES:
+        raise ValueError(f"count must be one of {', '.join(map(repr, _VERTICES))}, got {count!r}")
+    return round(as_integer("degree", degree) * _VERTICES[count](layer.n_left, layer.n_right))
+
+
+def _er(layer: LayerShape) -> Fraction:
+    return Fraction(layer.n_left + layer.n_right, max(1, layer.n_pairs))
+
+
+def _erk(layer: LayerShape) -> Fraction:
+    sides = (layer.n_left, layer.n_right, *layer.kernel)
+    return Fraction(sum(sides), max(1, math.prod(sides)))
+
+
+def _uniform_plus(layers: Sequence[LayerShape], total: int) -> tuple[int, ...]:
+    """Leave the first convolution dense and the last linear layer a fifth; spread the rest at one density."""
+    capacity = [layer.n_pairs for layer in layers]
+    convolutions = [k for k, layer in enumerate(layers) if layer.kernel]
+    linear = [k for k, layer in enumerate(layers) if not layer.kernel]
+    fixed = {k: capacity[k] for k in convolutions[:1]}
+    least = {k: math.ceil(_LAST_LINEAR * capacity[k]) for k in linear[-1:]}
+    smallest = sum((fixed | least).values())
+    if total < smallest:
+        raise GenerationError(
+            f"n_edges = {total} is less than uniform_plus leaves: the first convolution and a fifth of the last linear "
+            f"layer are {smallest} edges, the smallest feasible"
+        )
+
+    def with_fixed(fixed: dict[int, int]) -> tuple[int, ...]:
+        rest, room = total - sum(fixed.values()), [0 if k in fixed else pairs for k, pairs in enumerate(capacity)]
+        shares = _rounded(_water_filled(rest, room, room), rest)
+        return tuple(fixed.get(k, share) for k, share in enumerate(shares))
+
+    result = with_fixed(fixed)
+    return with_fixed(fixed | least) if any(result[k] < share for k, share in least.items()) else result
+
+
+def _water_filled(total: int, capacity: Sequence[int], weights: Sequence[Fraction | int]) -> list[Fraction]:
+    """Spread `total` in proportion to the weights, exactly; what would exceed its capacity is full, others share."""
+    full: set[int] = set()
+    while True:
+        rest = total - sum(capacity[k] for k in full)
+        free = sum((Fraction(weight) for k, weight in enumerate(weights) if k not in full), Fraction(0)) or Fraction(1)
+        shares = [Fraction(capacity[k]) if k in full else rest * weight / free for k, weight in enumerate(weights)]
+        over = {k for k, share in enumerate(shares) if share > capacity[k]}
+        if not over:
+            return shares
+        full |= over
+
+
+def _rounded(shares: Sequence[Fraction], total: int) -> tuple[int, ...]:
+    """Round down, and give what is left to those that lost most by it; ties to the first."""
+    result = [math.floor(share) for share in shares]
+    lost_most = sorted(range(len(shares)), key=lambda k: result[k] - shares[k])
+    for k in lost_most[: total - sum(result)]:
+        result[k] += 1
+    return tuple(result)
 
 
 def _as_shape(layer: Any) -> LayerShape:
     n_left, n_right, *kernel = as_list("a layer", layer)
-    return LayerShape(as_integer("n_left", n_left), as_integer("n_right", n_right), *kernel)
-
-
-def _proportional(total: int, weights: Sequence[int]) -> tuple[int, ...]:
-    """Spread `total` <= sum(weights) in proportion, by largest remainders; integers throughout, ties to the first."""
-    whole = max(1, sum(weights))
-    shares = [divmod(total * weight, whole) for weight in weights]
-    result = [share for share, _ in shares]
-    lost_most = sorted(range(len(shares)), key=lambda layer: -shares[layer][1])
-    for layer in lost_most[: total - sum(result)]:
-        result[layer] += 1
-    return tuple(result)
+    sizes = (as_integer("n_left", n_left), as_integer("n_right", n_right))
+    spatial = tuple(as_integer("kernel", size, minimum=1) for size in as_list("kernel", kernel[0])) if kernel else ()
+    return LayerShape(*sizes, spatial)

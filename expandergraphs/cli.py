@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from expandergraphs import demo as job
+from expandergraphs.budget import BUDGETS
 from expandergraphs.generators.family import FAMILIES, family_net
 from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.interchange import load, save
@@ -61,6 +62,7 @@ def generate(
     density: Annotated[float | None, typer.Option(help="Fraction of the possible edges.")] = None,
     degree: Annotated[int | None, typer.Option(help="Degree in every layer.")] = None,
     edges: Annotated[int | None, typer.Option(help="Number of edges in all.")] = None,
+    budget: Annotated[str, typer.Option(help=f"How a total is spread: {', '.join(BUDGETS)}.")] = "uniform",
     systems: Annotated[
         str | None, typer.Option(help="radix only: mixed-radix systems, such as '10,10' or '2,2,2;2,2'.")
     ] = None,
@@ -85,7 +87,7 @@ def generate(
         raise ValueError("--multipliers goes with --systems")
     else:
         widths = _integers(sizes, "-", "sizes")
-        net = family_net(family, widths, density=density, degree=degree, n_edges=edges, rng=seed)
+        net = family_net(family, widths, density=density, degree=degree, n_edges=edges, budget=budget, rng=seed)
     result = net.layers[0] if len(net.widths) == 2 else net
     save(output, result)
     typer.echo(f"{output}: {result!r}")

@@ -151,8 +151,8 @@ def sparsify(
         Exactly one of them. `density` and `n_edges` are totals over the included layers; for a convolution an edge
         joins two channels and carries a kernel. `degree` holds in every layer, clipped to what a layer can hold:
         for "regular" it is that of the larger side, for the others of every input.
-    budget : {"uniform"}
-        How a total is spread over the layers.
+    budget : {"uniform", "uniform_plus", "er", "erk"}
+        How a total is spread over the layers, as for `expandergraphs.spread`.
     include, exclude : name, glob, type, predicate(name, module), or a list of these
         The name of a container means the layers inside. By default every Linear and Conv is included, the first and
         the last too. Layers of one input, depthwise and other unsupported ones stay dense; the plan says why.

@@ -85,7 +85,7 @@ def family_net(
         Nodes of each layer.
     density, degree, n_edges : number
         Exactly one of them, as for `budget.spread`. "radix" takes no degree.
-    budget : str
+    budget : {"uniform", "uniform_plus", "er", "erk"}
         How a total is spread over the layers, as for `budget.spread`.
     rng : None, int, SeedSequence or Generator
         Source of randomness; each layer has its own stream.

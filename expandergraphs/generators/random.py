@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandergraphs._checks import as_fraction, as_integer, edges_of_density, exactly_one
+from expandergraphs._threads import CHUNK, chunks_of, each_chunk
 from expandergraphs.bipartite import BipartiteGraph, Integers, check_sizes
 from expandergraphs.errors import GenerationError
 from expandergraphs.rng import RNG, as_generator
@@ -150,18 +151,37 @@ def _distinct_keys(n_pairs: int, count: int, rng: np.random.Generator) -> NDArra
     """Draw a uniform set of `count` of the numbers below `n_pairs` >= 2 * count, ascending.
 
     Draws with repeats until there are enough different numbers, then drops a random surplus: the law does not
-    change when the numbers are renamed, so every set of this size is equally likely.
+    change when the numbers are renamed, so every set of this size is equally likely. How many draws fall into each
+    of many equal ranges is drawn first; then the ranges are independent of each other.
     """
     keys = np.empty(0, dtype=np.int64)
     while keys.size < count:
         missing = -(n_pairs - keys.size) * math.log1p((keys.size - count) / (n_pairs - keys.size))
         # Of numbers already there some are drawn again; a few too many is cheaper than another round.
         draws = math.ceil(missing / (1 - keys.size / n_pairs) + 4 * math.sqrt(missing))
-        keys = np.concatenate([keys, rng.integers(n_pairs, size=draws)])
-        keys.sort()
-        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
+        drawn = _sorted_draws(n_pairs, draws, rng)
+        keys = drawn if keys.size == 0 else np.union1d(keys, drawn)
     surplus = keys.size - count
     return np.delete(keys, rng.choice(keys.size, surplus, replace=False)) if surplus else keys
+
+
+def _sorted_draws(n_pairs: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw `draws` numbers below `n_pairs` and return the different ones, ascending."""
+    n_ranges = -(-draws // CHUNK)
+    width, rest = divmod(n_pairs, n_ranges)
+    starts = width * np.arange(n_ranges + 1) + np.minimum(np.arange(n_ranges + 1), rest)
+    hits = rng.multinomial(draws, np.diff(starts) / n_pairs) if n_ranges > 1 else [draws]
+
+    def draw(chunk: slice, stream: np.random.Generator) -> NDArray[np.int64]:
+        k = chunk.start
+        numbers = stream.integers(starts[k], starts[k + 1], size=hits[k])
+        numbers.sort()
+        new = np.ones(numbers.size, dtype=bool)
+        np.not_equal(numbers[1:], numbers[:-1], out=new[1:])
+        different: NDArray[np.int64] = numbers[new]
+        return different
+
+    return np.concatenate(each_chunk(draw, [slice(k, k + 1) for k in range(n_ranges)], rng))
 
 
 def _left_regular(n_left: int, n_right: int, count: int, rng: np.random.Generator) -> BipartiteGraph:
@@ -171,28 +191,36 @@ def _left_regular(n_left: int, n_right: int, count: int, rng: np.random.Generato
     degrees = np.full(n_left, degree)
     shorter = rng.choice(n_left, degree * n_left - count, replace=False)
     degrees[shorter] -= 1
-    keep = np.ones(rows.shape, dtype=bool)
-    keep[shorter, rng.integers(max(1, degree), size=shorter.size)] = False
     indptr = np.concatenate([[0], np.cumsum(degrees)])
-    return BipartiteGraph(n_left, n_right, indptr, rows[keep] if shorter.size else rows.ravel())
+    if shorter.size == 0:
+        return BipartiteGraph.adopt(n_left, n_right, indptr, rows)
+    dropped = shorter * degree + rng.integers(degree, size=shorter.size)
+    return BipartiteGraph.adopt(n_left, n_right, indptr, np.delete(rows, dropped))
 
 
 def _distinct_in_rows(n_rows: int, degree: int, bound: int, rng: np.random.Generator) -> Integers:
-    """Draw in each row a uniform set of `degree` numbers below `bound`, ascending.
+    """Draw in each row a uniform set of `degree` numbers below `bound`, ascending; return the rows end to end.
 
     Repeats are drawn again until none is left: each row is the set of the first `degree` different numbers of an
     endless uniform sequence.
     """
     dtype: type[np.signedinteger[Any]] = np.int32 if bound < 2**31 else np.int64
-    rows = rng.integers(bound, size=(n_rows, degree), dtype=dtype)
-    rows.sort(axis=1)
-    unfinished = np.flatnonzero((rows[:, 1:] == rows[:, :-1]).any(axis=1))
-    while unfinished.size:
-        part = rows[unfinished]
-        repeats = np.zeros(part.shape, dtype=bool)
-        repeats[:, 1:] = part[:, 1:] == part[:, :-1]
-        part[repeats] = rng.integers(bound, size=np.count_nonzero(repeats), dtype=dtype)
-        part.sort(axis=1)
-        rows[unfinished] = part
-        unfinished = unfinished[(part[:, 1:] == part[:, :-1]).any(axis=1)]
-    return rows
+    flat = np.empty(n_rows * degree, dtype=dtype)
+    result = flat.reshape(n_rows, degree)
+
+    def fill(chunk: slice, stream: np.random.Generator) -> None:
+        rows = stream.integers(bound, size=result[chunk].shape, dtype=dtype)
+        rows.sort(axis=1)
+        unfinished = np.flatnonzero((rows[:, 1:] == rows[:, :-1]).any(axis=1))
+        while unfinished.size:
+            part = rows[unfinished]
+            repeats = np.zeros(part.shape, dtype=bool)
+            repeats[:, 1:] = part[:, 1:] == part[:, :-1]
+            part[repeats] = stream.integers(bound, size=np.count_nonzero(repeats), dtype=dtype)
+            part.sort(axis=1)
+            rows[unfinished] = part
+            unfinished = unfinished[(part[:, 1:] == part[:, :-1]).any(axis=1)]
+        result[chunk] = rows
+
+    each_chunk(fill, chunks_of(n_rows, degree), rng)
+    return flat

@@ -1,21 +1,93 @@
+import math
+from fractions import Fraction
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from expandergraphs import GenerationError, LayerShape, spread
 
-shapes = st.lists(st.builds(LayerShape, st.integers(1, 500), st.integers(1, 500)), min_size=1, max_size=8)
+kernels = st.sampled_from([(), (3,), (3, 3), (1, 1)])
+shapes = st.lists(st.builds(LayerShape, st.integers(1, 500), st.integers(1, 500), kernels), min_size=1, max_size=8)
+
+
+def by_bisection(layers, total, raw):
+    """The slow twin: the factor eps with sum(min(1, eps raw)) = total, found by halving an interval."""
+    low, high = 0.0, 1e9
+    for _ in range(200):
+        eps = (low + high) / 2
+        reached = sum(min(1, eps * raw(layer)) * layer.n_pairs for layer in layers)
+        low, high = (eps, high) if reached < total else (low, eps)
+    return [min(1, high * raw(layer)) * layer.n_pairs for layer in layers]
+
+
+RAW = {
+    "uniform": lambda layer: 1,
+    "er": lambda layer: (layer.n_left + layer.n_right) / layer.n_pairs,
+    "erk": lambda layer: (layer.n_left + layer.n_right + sum(layer.kernel)) / layer.n_pairs / math.prod(layer.kernel),
+}
+
+
+@pytest.mark.parametrize("budget", RAW)
+@given(layers=shapes, density=st.floats(0, 1))
+def test_totals_are_exact_and_shares_fair(budget, layers, density):
+    counts = spread(layers, density=density, budget=budget)
+    total = round(Fraction(density) * sum(layer.n_pairs for layer in layers))
+    assert sum(counts) == total
+    for count, layer, share in zip(counts, layers, by_bisection(layers, total, RAW[budget]), strict=True):
+        assert 0 <= count <= layer.n_pairs
+        assert abs(count - share) < 1 + 1e-6
+    assert spread(layers, n_edges=total, budget=budget) == counts
 
 
 @given(shapes, st.floats(0, 1))
-def test_totals_are_exact_and_shares_fair(layers, density):
-    counts = spread(layers, density=density)
-    total = round(density * sum(layer.n_pairs for layer in layers))
+def test_uniform_plus(layers, density):
+    """The first convolution dense, the last linear layer at a fifth or more, one density for the others."""
+    total = round(Fraction(density) * sum(layer.n_pairs for layer in layers))
+    dense = next((k for k, layer in enumerate(layers) if layer.kernel), None)
+    last = max((k for k, layer in enumerate(layers) if not layer.kernel), default=None)
+    least = (layers[dense].n_pairs if dense is not None else 0) + (
+        math.ceil(layers[last].n_pairs / 5) if last is not None else 0
+    )
+    if total < least:
+        with pytest.raises(GenerationError, match=f"are {least} edges, the smallest feasible"):
+            spread(layers, n_edges=total, budget="uniform_plus")
+        return
+    counts = spread(layers, n_edges=total, budget="uniform_plus")
     assert sum(counts) == total
-    for count, layer in zip(counts, layers, strict=True):
-        assert 0 <= count <= layer.n_pairs
-        assert abs(count - total * layer.n_pairs / sum(shape.n_pairs for shape in layers)) < 1
-    assert spread(layers, n_edges=total) == counts
+    assert dense is None or counts[dense] == layers[dense].n_pairs
+    others = [k for k in range(len(layers)) if k not in (dense, last)]
+    densities = [counts[k] / layers[k].n_pairs for k in others]
+    slack = [1 / layers[k].n_pairs for k in others]
+    assert not others or max(densities) - min(densities) <= 2 * max(slack)
+    if last is not None:
+        assert 5 * counts[last] >= layers[last].n_pairs
+        if others and 5 * counts[last] > layers[last].n_pairs + 5:
+            assert abs(counts[last] / layers[last].n_pairs - densities[0]) <= max(slack) + 1 / layers[last].n_pairs
+
+
+def test_the_remaining_parameters_of_vgg16():
+    """RReg's accounting: convolutions and the first linear layer sparse, each with degree d; PP in percent."""
+    widths = [3, 64, 64, 128, 128, 256, 256, 256, *[512] * 6]
+    convolutions = [LayerShape(a, b, (3, 3)) for a, b in pairwise(widths)]
+    layers = [*convolutions, LayerShape(512, 512)]
+    channels = sum(widths[1:])
+    always = 2 * channels + 512 + 512 * 10 + 10  # batch norms, the linear bias, the classifier
+    dense = sum(layer.n_pairs * math.prod(layer.kernel) for layer in layers) + channels + always
+    assert dense == 14_990_922
+    table = {}
+    for degree in (60, 30, 15, 3):
+        for count in ("left", "max"):
+            edges = spread(layers, degree=degree, count=count)
+            kept = sum(m * math.prod(layer.kernel) for m, layer in zip(edges, layers, strict=True)) + always
+            table[degree, count] = (round(100 * kept / dense, 3), round(100 * (kept + channels) / dense, 3))
+    assert table == {
+        (60, "left"): (13.681, 13.709), (60, "max"): (15.296, 15.324),
+        (30, "left"): (6.888, 6.916), (30, "max"): (7.701, 7.729),
+        (15, "left"): (3.491, 3.519), (15, "max"): (3.903, 3.931),
+        (3, "left"): (0.773, 0.802), (3, "max"): (0.865, 0.893),
+    }  # fmt: skip
 
 
 @given(shapes, st.integers(0, 600))
@@ -24,6 +96,11 @@ def test_degrees_are_clipped(layers, degree):
     for a, b, layer in zip(left, largest, layers, strict=True):
         assert a == layer.n_left * min(degree, layer.n_right)
         assert b == max(layer.n_left, layer.n_right) * min(degree, layer.n_left, layer.n_right)
+    for layer, c, d in zip(
+        layers, spread(layers, degree=degree, count="min"), spread(layers, degree=degree, count="mean"), strict=True
+    ):
+        assert c == min(degree * min(layer.n_left, layer.n_right), layer.n_pairs)
+        assert d == min(round(degree * (layer.n_left + layer.n_right) / 2), layer.n_pairs)
 
 
 def test_ties_go_to_the_first():
@@ -38,8 +115,9 @@ def test_ties_go_to_the_first():
         ({"density": 0.1, "degree": 2}, "got density, degree"),
         ({"density": 2}, "density must be a number between 0 and 1"),
         ({"degree": -1}, "degree must be an integer"),
-        ({"degree": 1, "count": "mode"}, "count must be 'left' or 'max'"),
-        ({"density": 0.5, "budget": "fair"}, "budget must be one of uniform, got 'fair'"),
+        ({"degree": 1, "count": "mode"}, "count must be one of 'left', 'max', 'min', 'mean', got 'mode'"),
+        ({"degree": 2, "budget": "er"}, "a degree decides every layer's edges itself"),
+        ({"density": 0.5, "budget": "fair"}, "budget must be one of uniform, uniform_plus, er, erk, got 'fair'"),
     ],
 )
 def test_bad_input_is_refused(request_, message):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import expandergraphs as eg
-from expandergraphs import GenerationError
+from expandergraphs import GenerationError, _threads
+from expandergraphs.generators import random as random_module
 from expandergraphs.generators.family import as_family
 
 sizes = st.integers(1, 12)
@@ -186,9 +187,34 @@ def test_seeded_graphs_are_the_same_on_every_machine():
 SEEDED = {
     "random": "89136b509f04",
     "left_regular": "b35b3bffef57",
-    "regular": "7d7dae4a1fb1",
-    "dense": "4af315f743c4",
+    "regular": "228e46667ba8",
+    "dense": "bda3c8d730cc",
 }
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch):
+    """With small chunks there are many of them; each has its own random stream."""
+    monkeypatch.setattr(_threads, "CHUNK", 64)
+    monkeypatch.setattr(random_module, "CHUNK", 64)
+    for family in (eg.random_bipartite, eg.random_left_regular, eg.random_regular):
+        drawn = []
+        for threads in (1, 2, 5):
+            monkeypatch.setattr(_threads, "n_processors", lambda n=threads: n)
+            drawn.append(family(200, 300, n_edges=1001, rng=3))
+        assert drawn[0] == drawn[1] == drawn[2]
+        assert drawn[0].n_edges == 1001
+
+
+def test_chunks_are_as_uniform_as_the_whole(monkeypatch):
+    monkeypatch.setattr(_threads, "CHUNK", 2)
+    monkeypatch.setattr(_threads, "n_processors", lambda: 1)
+    monkeypatch.setattr(random_module, "CHUNK", 2)
+    assert p_value(regular(4, 4, 8), near_regular(4, 4, 8), 20, seed=5) > 1e-3
+    for n_edges in (4, 5):
+        draw = lambda rng, m=n_edges: eg.random_bipartite(3, 3, n_edges=m, rng=rng)  # noqa: E731
+        assert p_value(draw, near_regular(3, 3, n_edges, left=False, right=False), 15, seed=6) > 1e-3
+        draw = lambda rng, m=n_edges: eg.random_left_regular(3, 4, n_edges=m, rng=rng)  # noqa: E731
+        assert p_value(draw, near_regular(3, 4, n_edges, right=False), 15, seed=7) > 1e-3
 
 
 def test_random_like():
