@@ -1,38 +1,72 @@
-"""Expander graphs, their measures, and the sparse networks they make. The core; it never imports torch."""
+"""Expander graphs, their measures, and the sparse networks they make. The core; it never imports torch.
 
-from expandergraphs.bipartite import BipartiteGraph as BipartiteGraph
-from expandergraphs.budget import LayerShape as LayerShape
-from expandergraphs.budget import spread as spread
-from expandergraphs.errors import GenerationError as GenerationError
-from expandergraphs.expansion import SampledExpansion as SampledExpansion
-from expandergraphs.expansion import sampled_expansion as sampled_expansion
-from expandergraphs.generators.explicit import array_code as array_code
-from expandergraphs.generators.explicit import block_expander as block_expander
-from expandergraphs.generators.explicit import cayley_f2 as cayley_f2
-from expandergraphs.generators.explicit import lps as lps
-from expandergraphs.generators.explicit import projective_plane as projective_plane
-from expandergraphs.generators.family import family_net as family_net
-from expandergraphs.generators.lifts import BestOf as BestOf
-from expandergraphs.generators.lifts import best_of as best_of
-from expandergraphs.generators.lifts import two_lift as two_lift
-from expandergraphs.generators.like import random_like as random_like
-from expandergraphs.generators.radix import RadixNet as RadixNet
-from expandergraphs.generators.radix import radix_net as radix_net
-from expandergraphs.generators.radix import radix_net_for as radix_net_for
-from expandergraphs.generators.radix import radix_net_with as radix_net_with
-from expandergraphs.generators.random import random_bipartite as random_bipartite
-from expandergraphs.generators.random import random_left_regular as random_left_regular
-from expandergraphs.generators.regular import random_regular as random_regular
-from expandergraphs.interchange import load as load
-from expandergraphs.interchange import save as save
-from expandergraphs.layered import LayeredGraph as LayeredGraph
-from expandergraphs.operators import normalised_biadjacency as normalised_biadjacency
-from expandergraphs.paths import Components as Components
-from expandergraphs.paths import components as components
-from expandergraphs.paths import is_path_symmetric as is_path_symmetric
-from expandergraphs.paths import path_counts as path_counts
-from expandergraphs.report import Report as Report
-from expandergraphs.report import report as report
-from expandergraphs.spectral import SpectralGap as SpectralGap
-from expandergraphs.spectral import singular_values as singular_values
-from expandergraphs.spectral import spectral_gap as spectral_gap
+Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `random_left_regular`, `random_regular`,
+`random_like`, `best_of`, `two_lift`. Deterministic: `radix_net`, `radix_net_for`, `radix_net_with`, `array_code`,
+`projective_plane`, `lps`, `cayley_f2`, `block_expander`. Whole networks: `family_net`, `spread`, `graph_challenge`,
+`graph_challenge_layers`. Measures: `report`, `components`, `singular_values`, `spectral_gap`, `sampled_expansion`,
+`path_counts`, `is_path_symmetric`. Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Plots:
+`expandergraphs.plotting`.
+"""
+
+from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.budget import LayerShape, spread
+from expandergraphs.errors import GenerationError
+from expandergraphs.expansion import SampledExpansion, sampled_expansion
+from expandergraphs.generators.explicit import array_code, block_expander, cayley_f2, lps, projective_plane
+from expandergraphs.generators.family import family_net
+from expandergraphs.generators.graph_challenge import graph_challenge, graph_challenge_layers
+from expandergraphs.generators.lifts import BestOf, best_of, two_lift
+from expandergraphs.generators.like import random_like
+from expandergraphs.generators.radix import RadixNet, radix_net, radix_net_for, radix_net_with
+from expandergraphs.generators.random import random_bipartite, random_left_regular
+from expandergraphs.generators.regular import random_regular
+from expandergraphs.interchange import load, load_graph_challenge, save, save_graph_challenge
+from expandergraphs.layered import LayeredGraph
+from expandergraphs.operators import normalised_biadjacency
+from expandergraphs.paths import Components, components, is_path_symmetric, path_counts
+from expandergraphs.report import Report, report
+from expandergraphs.spectral import SpectralGap, singular_values, spectral_gap
+
+__version__ = "0.1.0"
+__all__ = [
+    "BestOf",
+    "BipartiteGraph",
+    "Components",
+    "GenerationError",
+    "LayerShape",
+    "LayeredGraph",
+    "RadixNet",
+    "Report",
+    "SampledExpansion",
+    "SpectralGap",
+    "array_code",
+    "best_of",
+    "block_expander",
+    "cayley_f2",
+    "components",
+    "family_net",
+    "graph_challenge",
+    "graph_challenge_layers",
+    "is_path_symmetric",
+    "load",
+    "load_graph_challenge",
+    "lps",
+    "normalised_biadjacency",
+    "path_counts",
+    "projective_plane",
+    "radix_net",
+    "radix_net_for",
+    "radix_net_with",
+    "random_bipartite",
+    "random_left_regular",
+    "random_like",
+    "random_regular",
+    "report",
+    "sampled_expansion",
+    "save",
+    "save_graph_challenge",
+    "singular_values",
+    "spectral_gap",
+    "spread",
+    "two_lift",
+]

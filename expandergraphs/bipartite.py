@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from expandergraphs._checks import as_integer
+from expandergraphs._crossings import edges_of_igraph, edges_of_networkx
 
 if TYPE_CHECKING:
     import igraph
@@ -203,30 +204,7 @@ class BipartiteGraph:
         ValueError
             If an edge joins vertices of one side, is repeated, or a side is not stated.
         """
-        if left is None:
-            sides = dict(graph.nodes(data="bipartite"))
-            wrong = [node for node, side in sides.items() if side not in (0, 1)]
-            if wrong:
-                raise ValueError(f"node {wrong[0]!r} has no attribute bipartite=0 or 1; name the left side by left=")
-            left = [node for node, side in sides.items() if side == 0]
-        elif isinstance(left, set | frozenset):
-            members = left
-            left = [node for node in graph if node in members] + [node for node in members if node not in graph]
-        left = list(left)
-        rows = {node: i for i, node in enumerate(left)}
-        if len(rows) < len(left):
-            raise ValueError(f"left names {len(left)} nodes, of which only {len(rows)} are different")
-        unknown = [node for node in rows if node not in graph]
-        if unknown:
-            raise ValueError(f"left names {unknown[0]!r}, which is not in the graph")
-        columns = {node: j for j, node in enumerate(node for node in graph if node not in rows)}
-        pairs = []
-        for a, b in graph.edges():
-            a, b = (a, b) if graph.is_directed() or a in rows else (b, a)
-            if a not in rows or b not in columns:
-                raise ValueError(f"edge {(a, b)!r} does not lead from the left side to the right side")
-            pairs.append((rows[a], columns[b]))
-        return cls.from_edges(len(rows), len(columns), pairs)
+        return cls.from_edges(*edges_of_networkx(graph, left))
 
     @classmethod
     def from_igraph(cls, graph: "igraph.Graph") -> Self:
@@ -237,21 +215,7 @@ class BipartiteGraph:
         ValueError
             If the attribute is missing, an edge joins vertices of one side, leads from right to left, or is repeated.
         """
-        if "type" not in graph.vs.attributes():
-            raise ValueError("the igraph graph has no vertex attribute 'type' (False: left, True: right)")
-        if not set(graph.vs["type"]) <= {False, True}:
-            raise ValueError("the vertex attribute 'type' must be False (left) or True (right) everywhere")
-        right = np.asarray(graph.vs["type"], dtype=bool)
-        position = np.where(right, np.cumsum(right), np.cumsum(~right)) - 1
-        ends = np.asarray(graph.get_edgelist(), dtype=np.int64).reshape(-1, 2)
-        inside = right[ends[:, 0]] == right[ends[:, 1]]
-        if inside.any():
-            raise ValueError(f"edge {tuple(ends[inside][0].tolist())} joins two vertices of one side")
-        backwards = right[ends[:, 0]]
-        if graph.is_directed() and backwards.any():
-            raise ValueError(f"edge {tuple(ends[backwards][0].tolist())} does not lead from the left to the right side")
-        ends[backwards] = ends[backwards, ::-1]
-        return cls.from_edges(int((~right).sum()), int(right.sum()), position[ends])
+        return cls.from_edges(*edges_of_igraph(graph))
 
     # --- what it is ---
 

@@ -16,12 +16,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from expandergraphs import demo as job
+from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import BUDGETS
-from expandergraphs.generators.family import FAMILIES, family_net
+from expandergraphs.generators.family import FAMILIES, as_family, family_net
 from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.interchange import load, save
-from expandergraphs.layered import LayeredGraph
+from expandergraphs.layered import LayeredGraph, as_net
+from expandergraphs.plotting import picture_of
 from expandergraphs.report import report
+from expandergraphs.rng import as_generator
 
 INSTALL_TORCH = "training needs the adapter for PyTorch: pip install 'expandergraphs[demo]'"
 
@@ -30,6 +33,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+GraphFile = Annotated[Path, typer.Argument(help="A graph file; its suffix is the format.")]
+Sizes = Annotated[str | None, typer.Option(help="Such as 1024-1024, for a format that does not state them.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the random generator; random if left out.")]
 
 
@@ -58,9 +64,11 @@ def version(
 def generate(
     family: Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.")],
     sizes: Annotated[str, typer.Argument(help="Layer sizes, such as 64-64 or 784-300-100.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; the suffix is the format: .npz.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its suffix is the format.")],
     density: Annotated[float | None, typer.Option(help="Fraction of the possible edges.")] = None,
-    degree: Annotated[int | None, typer.Option(help="Degree in every layer.")] = None,
+    degree: Annotated[
+        int | None, typer.Option(help="Degree of every left vertex; for 'regular', of the larger side.")
+    ] = None,
     edges: Annotated[int | None, typer.Option(help="Number of edges in all.")] = None,
     budget: Annotated[str, typer.Option(help=f"How a total is spread: {', '.join(BUDGETS)}.")] = "uniform",
     systems: Annotated[
@@ -70,9 +78,11 @@ def generate(
         str | None, typer.Option(help="radix only, with --systems and sizes '-': widths B_0..B_L, such as '8,30,1'.")
     ] = None,
     seed: Seed = None,
+    as_json: Json = False,
 ) -> None:
     """Generate a graph, or a network of several layers, and write it to a file."""
     net: LayeredGraph
+    family = family.replace("-", "_")
     if systems is not None:
         if family != "radix" or (density, degree, edges) != (None, None, None):
             raise ValueError("--systems decides a radix network's edges; it goes with no other family or budget")
@@ -81,6 +91,8 @@ def generate(
             net = radix_net(radices, _integers(multipliers, ",", "--multipliers"))
             if sizes not in ("-", "-".join(map(str, net.widths))):
                 raise ValueError(f"these multipliers give the sizes {net.widths}, not {sizes}; write '-' to take them")
+        elif sizes == "-":
+            raise ValueError("sizes '-' takes them from --multipliers, which is missing")
         else:
             net = radix_net_for(_integers(sizes, "-", "sizes"), radices).net
     elif multipliers is not None:
@@ -88,20 +100,50 @@ def generate(
     else:
         widths = _integers(sizes, "-", "sizes")
         net = family_net(family, widths, density=density, degree=degree, n_edges=edges, budget=budget, rng=seed)
+        if len(widths) == 2 and family != "radix":  # a single graph is that of its generator with this seed
+            draw = as_family(family)
+            net = as_net(draw(widths[0], widths[1], net.n_edges, as_generator(seed)))
     result = net.layers[0] if len(net.widths) == 2 else net
     save(output, result)
-    typer.echo(f"{output}: {result!r}")
+    _say_written(output, result, as_json)
+
+
+@app.command()
+def convert(
+    file: GraphFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its suffix is the new format.")],
+    sizes: Sizes = None,
+    as_json: Json = False,
+) -> None:
+    """Convert a graph from one file format to another, by their suffixes."""
+    result = _load(file, sizes)
+    save(output, result)
+    _say_written(output, result, as_json)
+
+
+@app.command()
+def plot(
+    files: Annotated[list[Path], typer.Argument(help="Graph files; several are drawn beside each other.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .pdf, .svg, ...")],
+    kind: Annotated[str, typer.Option(help="'pattern', 'spectrum' or 'network'.")] = "pattern",
+    sizes: Sizes = None,
+) -> None:
+    """Draw biadjacencies, singular values against the bound, or a small network layer by layer."""
+    graphs = {file.stem: _load(file, sizes) for file in files}
+    picture_of(graphs, kind).savefig(output, dpi=150)
+    typer.echo(f"wrote {output}")
 
 
 @app.command()
 def measure(
-    file: Annotated[Path, typer.Argument(help="A graph file, as 'generate' writes it.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    file: GraphFile,
+    sizes: Sizes = None,
+    as_json: Json = False,
     samples: Annotated[int, typer.Option(help="Random sets for the sampled expansion.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of these sets.")] = 0,
 ) -> None:
     """Measure a graph, or every layer of a network."""
-    result = report(load(file), samples=samples, rng=seed)
+    result = report(_load(file, sizes), samples=samples, rng=seed)
     _print_json(result.to_dict()) if as_json else _wide_console().print(result)
 
 
@@ -149,6 +191,17 @@ def _training() -> Callable[..., list[float]] | None:
         if error.name not in ("torch", "mlxtend"):
             raise
         return None
+
+
+def _load(file: Path, sizes: str | None) -> BipartiteGraph | LayeredGraph:
+    return load(file, sizes=None if sizes is None else _integers(sizes, "-", "--sizes"))
+
+
+def _say_written(path: Path, result: BipartiteGraph | LayeredGraph, as_json: bool) -> None:
+    if as_json:
+        _print_json({"file": str(path), "n_edges": result.n_edges, "widths": as_net(result).widths})
+    else:
+        typer.echo(f"{path}: {result!r}")
 
 
 def _integers(text: str, separator: str, name: str) -> list[int]:

@@ -57,17 +57,18 @@ def results_table(reports: Mapping[str, Report], accuracies: Mapping[str, NDArra
     rows: list[list[object]] = []
     for name, result in reports.items():
         ratios = [f"{graph.spectrum.ratio:.3f}" for graph in result.graphs]
-        means = [f"{graph.expansion.mean:.2f}" for graph in result.graphs if graph.expansion]
-        rows.append([TITLES[name], result.n_edges, *ratios, *means, result.components])
-    headings = ["network", "edges", "σ2/σ1 fc1", "σ2/σ1 fc2", "mean |N(S)|/|S| fc1", "fc2", "parts"]
-    caption = None
+        normalised = [f"{graph.spectrum.sigma2_normalised:.3f}" for graph in result.graphs]
+        rows.append([TITLES[name], result.n_edges, *ratios, *normalised, result.components])
+    headings = ["network", "edges", "σ2/σ1 fc1", "fc2", "normalised fc1", "fc2", "parts of the whole"]
+    caption = "graphs of seed 0"
+    title = "Four families at equal edges, LeNet-300-100"
     if accuracies:
         rows.append([DENSE, SIZES[0] * SIZES[1] + SIZES[1] * SIZES[2], *["-"] * 5])
         for row, name in zip(rows, [*reports, DENSE], strict=True):
             row.append(_mean_and_deviation(accuracies[name]))
         headings.append("test accuracy %")
-        caption = f"accuracy: mean ± standard deviation over {_seeds(accuracies)} seeds, after the last epoch"
-    title = "Four families at equal edges, LeNet-300-100 on 5,000 MNIST digits"
+        caption += f"; accuracy after the last epoch: mean ± standard deviation, seeds: {_seeds(accuracies)}"
+        title += ", trained on 4,000 MNIST digits, tested on 1,000"
     return build(title, headings, rows, left=["network"], caption=caption)
 
 
@@ -116,9 +117,10 @@ def _spectra(nets: Mapping[str, LayeredGraph]) -> "Figure":
     from expandergraphs.plotting import plot_singular_values
 
     figure = _figure(11, 4.5)
+    figure.suptitle("Singular values at density 0.1; Random, X-Net and RReg nearly coincide")
     for k, ax in enumerate(figure.subplots(1, 2)):
         graphs = {TITLES[name]: net.layers[k] for name, net in nets.items()}
-        plot_singular_values(graphs, ax).set_title(f"fc{k + 1}: {SIZES[k]} to {SIZES[k + 1]}, density 0.1")
+        plot_singular_values(graphs, ax).set_title(f"fc{k + 1}: {SIZES[k]} to {SIZES[k + 1]}")
     return figure
 
 
@@ -151,12 +153,12 @@ def _overview(nets: Mapping[str, LayeredGraph], accuracies: Mapping[str, NDArray
     for k, (name, net) in enumerate(nets.items()):
         ax = draw_biadjacency(net.layers[1], figure.add_subplot(grid[0, k]))
         ax.set_title(f"{TITLES[name]}, fc2")
-    graphs = {TITLES[name]: net.layers[0] for name, net in nets.items()}
+    graphs = {TITLES[name]: net.layers[1] for name, net in nets.items()}
     spectra = plot_singular_values(graphs, figure.add_subplot(grid[1, :2]))
-    spectra.set_title("Singular values of fc1, 784 to 300")
+    spectra.set_title("Singular values of fc2: the first three nearly coincide")
     curves = {TITLES.get(name, name): values for name, values in accuracies.items()}
     training = plot_accuracy(curves, figure.add_subplot(grid[1, 2:]))
-    training.set_title(f"Accuracy on 1,000 unseen digits, {_seeds(accuracies)} seeds")
+    training.set_title(f"Test accuracy, {_seeds(accuracies)} seeds: mean, lowest to highest")
     figure.suptitle("LeNet-300-100 with a tenth of its edges, four ways")
     return figure
 
@@ -167,8 +169,7 @@ def _seeds(accuracies: Mapping[str, NDArray[np.float64]]) -> int:
 
 def _mean_and_deviation(accuracies: NDArray[np.float64]) -> str:
     final = accuracies[:, -1]
-    deviation = final.std(ddof=1) if final.size > 1 else 0.0
-    return f"{final.mean():.2f} ± {deviation:.2f}"
+    return f"{final.mean():.2f}" + (f" ± {final.std(ddof=1):.2f}" if final.size > 1 else "")
 
 
 def as_records(

@@ -1,152 +1,291 @@
-"""Files. The suffix chooses the format; today there is one, NumPy's ``.npz``.
+"""Files. The suffix chooses the format.
 
-A file is written under another name and moved into place, so it is whole or not there. It holds no pickle, and nothing
-read from it is allocated before its size has been compared with the file's.
+==========  =================================================================  ===========================
+suffix      what it holds                                                      sizes
+==========  =================================================================  ===========================
+``.npz``    a BipartiteGraph or a LayeredGraph, exactly                        stated
+``.mtx``    Matrix Market, ``row column`` counted from 1                       stated
+``.tsv``    Graph Challenge, ``row column weight`` counted from 1              not stated: give ``sizes=``
+``.edges``  ``left right`` counted from 0, after ``# n_left n_right n_edges``  stated
+==========  =================================================================  ===========================
 
-Layout, version 1, arrays in an uncompressed zip and no others: ``format`` = [version, is a network, has weights, has
-names]; ``widths``; ``blocks``, the pairs s, t; for each block ``s-t/indptr``, ``s-t/indices`` and ``s-t/weights``;
-``names``, a JSON list as bytes. A bipartite graph has two widths and the block 0, 1.
+Rows are left vertices everywhere. The last three hold one BipartiteGraph, and may be compressed: ``.mtx.gz`` and so on.
+A Graph Challenge network is a folder of ``.tsv`` files, one a layer (`save_graph_challenge`).
+
+A file is written under another name and moved into place, so it is whole or not there. Nothing is unpickled, and
+nothing is allocated before its size has been compared with the file's. The text formats differ in what damage they can
+reveal: a ``.tsv`` file cut off at the end of a line is a smaller graph; the others, as written here, state their
+number of edges.
 """
 
-import json
-import math
 import os
-import secrets
-import shutil
-import zipfile
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs._checks import as_integer, as_list
+from expandergraphs._files import as_path, creating, filling, reading, replacing
+from expandergraphs._npz import read_npz, write_npz
+from expandergraphs._text import (
+    Sizes,
+    read_edges,
+    read_matrix_market,
+    read_tsv,
+    write_edges,
+    write_matrix_market,
+    write_tsv,
+)
+from expandergraphs.bipartite import BipartiteGraph, check_graph, check_sizes
 from expandergraphs.layered import LayeredGraph, as_net
 
-_VERSION = 1
+_WRITE: dict[str, Callable[[IO[bytes], BipartiteGraph], None]] = {
+    ".mtx": write_matrix_market,
+    ".tsv": write_tsv,
+    ".edges": write_edges,
+}
+_SUFFIXES = (".npz", *_WRITE, *(f"{suffix}.gz" for suffix in _WRITE))
 
 
 def save(path: str | os.PathLike[str], g_or_net: BipartiteGraph | LayeredGraph) -> None:
-    """Write a graph or a network to an ``.npz`` file, replacing what is there.
+    """Write a graph or a network, replacing what is there.
+
+    Parameters
+    ----------
+    path : path
+        Its suffix chooses the format: ``.npz`` for either, ``.mtx``, ``.tsv`` or ``.edges``, with ``.gz`` behind them
+        if wanted, for a BipartiteGraph. In a ``.tsv`` file every edge weighs 1.
+    g_or_net : BipartiteGraph or LayeredGraph
+        What to write.
 
     Raises
     ------
     ValueError
-        If the suffix is unknown, or `g_or_net` is neither a BipartiteGraph nor a LayeredGraph.
+        If the suffix is unknown, or the format does not hold what is given.
     OSError
         If the file cannot be written; then what was there before is unchanged.
 
     Examples
     --------
     >>> import tempfile
-    >>> g = BipartiteGraph.from_edges(2, 2, [(0, 1)])
+    >>> from pathlib import Path
+    >>> g = BipartiteGraph.from_edges(2, 3, [(0, 1)])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(f"{folder}/g.npz", g)
-    ...     load(f"{folder}/g.npz") == g
+    ...     save(f"{folder}/g.edges", g)
+    ...     load(f"{folder}/g.npz") == load(f"{folder}/g.edges") == g
+    ...     print(Path(f"{folder}/g.edges").read_text())
     True
+    # 2 3 1
+    0 1
     """
-    path, net = _checked(path), as_net(g_or_net)
-    kind = [isinstance(g_or_net, LayeredGraph), net.weights is not None, net.names is not None]
-    arrays: dict[str, NDArray[Any]] = {
-        "format": np.array([_VERSION, *kind], dtype=np.int64),
-        "widths": np.array(net.widths, dtype=np.int64),
-        "blocks": np.array(list(net.blocks), dtype=np.int64).ravel(),
-    }
-    if net.names is not None:
-        arrays["names"] = np.frombuffer(json.dumps(net.names).encode(), dtype=np.uint8)
-    for (s, t), block in net.blocks.items():
-        arrays[f"{s}-{t}/indptr"], arrays[f"{s}-{t}/indices"] = block.indptr, block.indices
-        if net.weights is not None:
-            arrays[f"{s}-{t}/weights"] = net.weights[s, t]
-    path = path.resolve()  # a link stays a link
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(unfinished, "xb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, unfinished)
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    path, suffix = _checked(path)
+    as_net(g_or_net)
+    if suffix != ".npz" and isinstance(g_or_net, LayeredGraph):
+        raise ValueError(
+            f"a {suffix} file holds one BipartiteGraph, got a LayeredGraph; a network goes to .npz, its net.layers to "
+            f"one {suffix} file each"
+        )
+    with replacing(path) as file:
+        if isinstance(g_or_net, LayeredGraph) or suffix == ".npz":
+            write_npz(file, g_or_net)
+        else:
+            _WRITE[suffix](file, g_or_net)
 
 
-def load(path: str | os.PathLike[str]) -> BipartiteGraph | LayeredGraph:
-    """Read a graph or a network that `save` wrote.
+def load(path: str | os.PathLike[str], *, sizes: Sequence[int] | None = None) -> BipartiteGraph | LayeredGraph:
+    r"""Read a graph or a network that `save` or, in the text formats, another program wrote.
+
+    Parameters
+    ----------
+    path : path
+        Its suffix chooses the format, as for `save`. In a Matrix Market file, coordinate or array, an edge is a value
+        that is not zero; in a ``.tsv`` file it is a line, whatever its weight. Weights must be finite.
+    sizes : (int, int), optional
+        ``(n_left, n_right)``: needed for ``.tsv``, and for an edge list whose first line does not state them; elsewhere
+        compared with what the file states. The widths, for a network.
 
     Raises
     ------
     ValueError
-        If the suffix is unknown, or the file is damaged or not one of ours.
+        If the suffix is unknown, the sizes are missing or contradicted, or the file is damaged, holds an edge twice, or
+        is not of the format its suffix promises.
     OSError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open(f"{folder}/n3-l1.tsv", "w") as file:
+    ...         _ = file.write("1\t3\t6.25e-02\n")
+    ...     load(f"{folder}/n3-l1.tsv", sizes=(3, 3)).edges.tolist()
+    [[0, 2]]
     """
-    path = _checked(path)
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return _read(archive, path.stat().st_size)
-        except Exception as error:  # whatever damaged bytes provoke in the zip, in NumPy's header or in our own checks
-            raise ValueError(f"{path} is not a graph file written by expandergraphs: {error}") from error
+    path, suffix = _checked(path)
+    given = None if sizes is None else tuple(as_integer("each size", size) for size in as_list("sizes", sizes))
+    if suffix == ".npz":
+        with _reading(path, "is not a graph file written by expandergraphs") as file:
+            graph = read_npz(file, path.stat().st_size)
+        stated = graph.widths if isinstance(graph, LayeredGraph) else (graph.n_left, graph.n_right)
+        if given is not None and given != stated:
+            raise ValueError(f"{path} states the sizes {stated}, which differ from sizes={given}")
+        return graph
+    if given is not None and len(given) != 2:
+        raise ValueError(f"sizes must be (n_left, n_right), got {given}")
+    if suffix == ".tsv":
+        if given is None:
+            raise ValueError(f"{path}: a .tsv file does not state its sizes; give sizes=(n_left, n_right)")
+        return _load_tsv(path, check_sizes(*given))[0]
+    read, name = (read_matrix_market, "Matrix Market") if suffix == ".mtx" else (read_edges, "an edge list")
+    with _reading(path, f"cannot be read as {name}") as file:
+        return read(file, path.stat().st_size, None if given is None else check_sizes(*given))
 
 
-def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph:
-    def array(name: str, kinds: str) -> NDArray[Any]:
-        return _read_array(archive, name, kinds, limit)
+def save_graph_challenge(
+    folder: str | os.PathLike[str],
+    net: LayeredGraph | Iterable[BipartiteGraph],
+    *,
+    weight: float = 1 / 16,
+    suffix: str = ".tsv",
+) -> None:
+    """Write a network as the Graph Challenge does: a folder of files ``n1024-l1.tsv``, ``n1024-l2.tsv``, ...
 
-    version, *kind = array("format", "i").tolist()
-    if version != _VERSION:
-        raise ValueError(f"its format is {version}, this version reads {_VERSION}")
-    is_network, weighted, named = (bool(flag) for flag in kind)
-    widths = array("widths", "i").tolist()
-    pairs = array("blocks", "i").reshape(-1, 2).tolist()
-    parts = ["indptr", "indices", "weights"] if weighted else ["indptr", "indices"]
-    expected = ["format", "widths", "blocks", *(f"{s}-{t}/{part}" for s, t in pairs for part in parts)]
-    expected += ["names"] if named else []
-    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
-        raise ValueError(f"it holds {archive.namelist()} where {expected} are needed")
+    The folder is filled under another name and moved into place, so the network is there whole or not at all. The files
+    equal the official ones byte for byte where the layers are equal.
+
+    Parameters
+    ----------
+    folder : path
+        A new or an empty folder, so that no two networks are mixed.
+    net : LayeredGraph, or iterable of BipartiteGraph
+        Layers of one width, without skips. From an iterable, such as `graph_challenge_layers`, one layer after the
+        other is written and forgotten.
+    weight : float
+        The weight of every edge, where `net` carries no weights.
+    suffix : {".tsv", ".tsv.gz"}
+        Whether the files are compressed.
+
+    Raises
+    ------
+    ValueError
+        If widths differ, there are skips or no layers, or the folder is not empty.
+    OSError
+        If a file cannot be written; then there is no new folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from expandergraphs.generators.graph_challenge import graph_challenge
+    >>> net = graph_challenge(1024, 2, rng=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_graph_challenge(f"{folder}/neuron1024", net)
+    ...     load_graph_challenge(f"{folder}/neuron1024", 1024) == net
+    True
+    """
+    folder = as_path("folder", folder)
+    if suffix not in (".tsv", ".tsv.gz"):
+        raise ValueError(f"suffix must be .tsv or .tsv.gz, got {suffix!r}")
+    if not isinstance(weight, int | float) or not np.isfinite(weight):
+        raise ValueError(f"weight must be a finite number, got {weight!r}")
+    weights = net.weights if isinstance(net, LayeredGraph) else None
+    if isinstance(net, LayeredGraph):
+        if net.skips:
+            raise ValueError(f"a Graph Challenge network has no skips, got {', '.join(map(str, net.skips))}")
+        net = net.layers
+    elif not isinstance(net, Iterable):
+        raise ValueError(f"a LayeredGraph or an iterable of BipartiteGraphs is needed, got {type(net).__name__}")
+    with filling(folder) as unfinished:
+        k, width = 0, None
+        for k, layer in enumerate(net, start=1):
+            check_graph(layer)
+            width = layer.n_left if width is None else width
+            if (layer.n_left, layer.n_right) != (width, width):
+                raise ValueError(
+                    f"every layer must be {width} x {width}, layer {k} is {layer.n_left} x {layer.n_right}"
+                )
+            of_edges = float(weight) if weights is None else weights.get((k - 1, k), float(weight))
+            with creating(unfinished / f"n{width}-l{k}{suffix}", compressed=suffix == ".tsv.gz") as file:
+                write_tsv(file, layer, of_edges)
+        if k == 0:
+            raise ValueError("a network has at least one graph between its layers, got none")
+
+
+def load_graph_challenge(
+    folder: str | os.PathLike[str], n_neurons: int, *, n_layers: int | None = None
+) -> LayeredGraph:
+    """Read a Graph Challenge network from a folder of files ``n1024-l1.tsv`` or ``n1024-l1.tsv.gz`` and so on.
+
+    Takes 12 bytes an edge, 4 for the pattern and 8 for the weight; 20 while it reads.
+
+    Parameters
+    ----------
+    folder : path
+        Where the files are; other files there are left alone.
+    n_neurons : int
+        Width of every layer, the number behind ``n`` in the names.
+    n_layers : int, optional
+        How many layers to read, from the first on: the official networks of 120, 480 and 1920 layers share one folder.
+        By default all that are there.
+
+    Returns
+    -------
+    LayeredGraph
+        With the weights of the files.
+
+    Raises
+    ------
+    ValueError
+        If a layer is missing, is there twice, or is not a file of this format.
+    OSError
+        If the folder or a file cannot be read.
+    """
+    folder, width = as_path("folder", folder), as_integer("n_neurons", n_neurons)
+    files: dict[int, Path] = {}
+    others = set()
+    for path in sorted(folder.iterdir()):
+        match = re.fullmatch(r"n(\d+)-l([1-9]\d*)\.tsv(\.gz)?", path.name)
+        if match and int(match[1]) != width:
+            others.add(int(match[1]))
+        elif match and files.setdefault(int(match[2]), path) != path:
+            raise ValueError(f"layer {match[2]} is there twice, as {files[int(match[2])].name} and {path.name}")
+    if not files:
+        found = f"those of {', '.join(map(str, sorted(others)))} neurons" if others else "no network"
+        raise ValueError(f"{folder} holds no file n{width}-l1.tsv or n{width}-l1.tsv.gz, but {found}")
+    n_layers = max(files) if n_layers is None else as_integer("n_layers", n_layers, minimum=1)
+    missing = next((k for k in range(1, n_layers + 1) if k not in files), None)
+    if missing is not None:
+        raise ValueError(f"layer {missing} of {n_layers} is missing in {folder}: there is no n{width}-l{missing}.tsv")
     blocks, weights = {}, {}
-    for s, t in pairs:
-        if not 0 <= s < t < len(widths):
-            raise ValueError(f"block {s}-{t} does not fit {len(widths)} layers")
-        indptr, indices = array(f"{s}-{t}/indptr", "i"), array(f"{s}-{t}/indices", "i")
-        blocks[s, t] = BipartiteGraph(widths[s], widths[t], indptr, indices)
-        if weighted:
-            weights[s, t] = array(f"{s}-{t}/weights", "f")
-    names = json.loads(array("names", "u").tobytes()) if named else None
-    net = LayeredGraph(widths, blocks, weights if weighted else None, names)
-    if is_network:
-        return net
-    if len(widths) != 2 or list(blocks) != [(0, 1)] or weighted or named:
-        raise ValueError("a bipartite graph has two sides, one block, no weights and no names")
-    return blocks[0, 1]
+    for k in range(n_layers):
+        blocks[k, k + 1], weights[k, k + 1] = _load_tsv(files[k + 1], (width, width))
+    return LayeredGraph([width] * (n_layers + 1), blocks, weights)  # type: ignore[arg-type]
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, kinds: str, limit: int) -> NDArray[Any]:
-    """Read one array, after its header, its entry and the file have agreed on its size."""
-    entry = archive.getinfo(f"{name}.npy")
-    with archive.open(entry) as file:
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > limit:
-            raise ValueError(f"{name} is compressed or larger than the file")
-        if npy.read_magic(file) != (1, 0):
-            raise ValueError(f"{name} has an unknown header")
-        shape, _, dtype = npy.read_array_header_1_0(file)
-        if (
-            dtype.kind not in kinds
-            or len(shape) != 1
-            or math.prod(shape) * dtype.itemsize + file.tell() != entry.file_size
-        ):
-            raise ValueError(f"{name} has an unexpected type or size")
-        return np.frombuffer(file.read(), dtype=dtype)
+def _load_tsv(path: Path, sizes: Sizes) -> tuple[BipartiteGraph, NDArray[np.float64]]:
+    with _reading(path, "cannot be read as Graph Challenge TSV") as file:
+        return read_tsv(file, sizes)
 
 
-def _checked(path: str | os.PathLike[str]) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"path must be a string or a path, got {path!r}")
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise ValueError(f"the format is chosen by the suffix, which must be .npz, got {path.name!r}")
-    return path
+@contextmanager
+def _reading(path: Path, failure: str) -> Iterator[IO[bytes]]:
+    """Open a file, and turn what damaged bytes provoke, in gzip, zip, NumPy or our own checks, into one ValueError."""
+    with reading(path) as file:
+        try:
+            yield file
+        except Exception as error:
+            raise ValueError(f"{path} {failure}: {error}") from error
+
+
+def _checked(path: str | os.PathLike[str]) -> tuple[Path, str]:
+    """Return the path, and its suffix without ``.gz``."""
+    path = as_path("path", path)
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    if suffix not in _SUFFIXES:
+        known = ", ".join(_SUFFIXES)
+        raise ValueError(f"the format is chosen by the suffix, which must be one of {known}, got {path.name!r}")
+    return path, suffix.removesuffix(".gz")

@@ -11,14 +11,55 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.layered import LayeredGraph
+from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.spectral import singular_values, spectral_gap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+
+
+def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -> "Figure":
+    """Return a figure of one kind for several graphs or networks.
+
+    Parameters
+    ----------
+    graphs : mapping {name: BipartiteGraph or LayeredGraph}
+    kind : {"pattern", "spectrum", "network"}
+        One biadjacency for each layer, one panel of singular values for each layer, or each network as nodes and edges.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, there is no graph, or spectra of networks of different depth are to be compared.
+    """
+    from matplotlib.figure import Figure
+
+    nets = {name: as_net(graph) for name, graph in graphs.items()}
+    depths = sorted({len(net.layers) for net in nets.values()})
+    if not nets or kind not in ("pattern", "spectrum", "network"):
+        raise ValueError(f"kind must be 'pattern', 'spectrum' or 'network' and there must be a graph, got {kind!r}")
+    if kind == "spectrum" and len(depths) > 1:
+        raise ValueError(f"spectra are compared layer by layer; these networks have {depths} layers of edges")
+    rows, columns = (1, depths[-1]) if kind == "spectrum" else (len(nets), 1 if kind == "network" else depths[-1])
+    figure = Figure(figsize=(max(5.5, 4 * columns), 4.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    if kind == "spectrum":
+        for k, ax in enumerate(panels[0]):
+            plot_singular_values({name: net.layers[k] for name, net in nets.items()}, ax).set_title(f"layer {k + 1}")
+        return figure
+    for row, (name, net) in zip(panels, nets.items(), strict=True):
+        if kind == "network":
+            draw_layered(net, row[0]).set_title(name)
+        for k, ax in enumerate(row if kind == "pattern" else ()):
+            if k < len(net.layers):
+                draw_biadjacency(net.layers[k], ax).set_title(f"{name}, layer {k + 1}" if depths[-1] > 1 else name)
+            else:
+                ax.set_axis_off()
+    return figure
 
 
 def draw_biadjacency(g: BipartiteGraph, ax: "Axes") -> "Axes":
@@ -66,8 +107,9 @@ def plot_singular_values(graphs: Mapping[str, BipartiteGraph], ax: "Axes") -> "A
         ax.plot(
             np.arange(2, values.size + 2), values, label=name, color=COLOURS[k % 7], linestyle=_STYLES[k % 7], lw=1.8
         )
-    gap = spectral_gap(next(iter(graphs.values())))
-    kind = "Ramanujan bound" if gap.bound_kind == "biregular" else "bound with average degrees"
+    gaps = [spectral_gap(g) for g in graphs.values()]
+    gap, biregular = gaps[0], all(gap.bound_kind == "biregular" for gap in gaps)
+    kind = "Ramanujan bound" if biregular else "bound with average degrees"
     ax.axhline(gap.bound, color="0.35", lw=1, zorder=0)
     ax.annotate(
         f"{kind} {gap.bound:.2f}", (1, gap.bound), (-4, 4), xycoords=("axes fraction", "data"),

@@ -89,10 +89,13 @@ MEASURES = (
     "σ2",
     "bound",
     "σ2/σ1",
+    "normalised",
     "mean |N(S)|/|S|",
 )
 CAPTION = (
-    "bound: Ramanujan's √(d_l-1) + √(d_r-1); with ~ formed by average degrees, where no theorem makes it a yardstick"
+    "bound: Ramanujan's √(d_l-1) + √(d_r-1); with ~ formed by average degrees, where no theorem makes it a yardstick\n"
+    "normalised: σ2 of D_l^(-1/2) B D_r^(-1/2), which irregular degrees do not flatter as they do σ2/σ1\n"
+    "mean |N(S)|/|S|: over random sets S; the expansion of a graph is the minimum over all sets"
 )
 
 
@@ -110,6 +113,7 @@ def measure_cells(graph: GraphReport) -> list[str]:
         number(gap.sigma2),
         ("" if gap.bound_kind == "biregular" else "~") + number(gap.bound),
         number(gap.ratio),
+        number(gap.sigma2_normalised),
         "-" if graph.expansion is None else number(graph.expansion.mean),
     ]
 

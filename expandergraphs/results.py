@@ -41,7 +41,7 @@ def build(
 
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in left else "right")
+        table.add_column(heading, justify="left" if heading in left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     return table

@@ -1,18 +1,42 @@
-"""Expander graphs as masks and layers for PyTorch: the adapter. The graphs come from `expandergraphs`."""
+"""Expander graphs as masks and layers for PyTorch: the adapter. The graphs come from `expandergraphs`.
 
-from expandergraphs_torch.layers import MaskedConv1d as MaskedConv1d
-from expandergraphs_torch.layers import MaskedConv2d as MaskedConv2d
-from expandergraphs_torch.layers import MaskedConv3d as MaskedConv3d
-from expandergraphs_torch.layers import MaskedLinear as MaskedLinear
-from expandergraphs_torch.masks import conv_mask as conv_mask
-from expandergraphs_torch.masks import graph_from_mask as graph_from_mask
-from expandergraphs_torch.masks import linear_mask as linear_mask
-from expandergraphs_torch.model import bake as bake
-from expandergraphs_torch.model import dense_state_dict as dense_state_dict
-from expandergraphs_torch.model import density as density
-from expandergraphs_torch.model import masked_modules as masked_modules
-from expandergraphs_torch.model import topology_digest as topology_digest
-from expandergraphs_torch.select import exclude_last as exclude_last
-from expandergraphs_torch.sparsify import plan as plan
-from expandergraphs_torch.sparsify import sparsify as sparsify
-from expandergraphs_torch.summary import summary as summary
+A whole model: `plan`, `sparsify`, `summary`, `bake`, `density`, `masked_modules`, `exclude_last`, `dense_state_dict`,
+`topology_digest`. Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`. Masks: `linear_mask`,
+`conv_mask`, `graph_from_mask`.
+"""
+
+try:
+    import torch as _  # noqa: F401
+except ModuleNotFoundError as error:
+    message = "expandergraphs_torch needs torch: pip install 'expandergraphs[torch]'"
+    raise ModuleNotFoundError(message, name="torch") from error
+
+from expandergraphs_torch.layers import MaskedConv1d, MaskedConv2d, MaskedConv3d, MaskedLinear
+from expandergraphs_torch.masks import conv_mask, graph_from_mask, linear_mask
+from expandergraphs_torch.model import bake, dense_state_dict, density, masked_modules, topology_digest
+from expandergraphs_torch.select import exclude_last
+from expandergraphs_torch.sparsify import LayerPlan, Plan, plan, sparsify
+from expandergraphs_torch.summary import LayerSummary, Summary, summary
+
+__all__ = [
+    "LayerPlan",
+    "LayerSummary",
+    "MaskedConv1d",
+    "MaskedConv2d",
+    "MaskedConv3d",
+    "MaskedLinear",
+    "Plan",
+    "Summary",
+    "bake",
+    "conv_mask",
+    "dense_state_dict",
+    "density",
+    "exclude_last",
+    "graph_from_mask",
+    "linear_mask",
+    "masked_modules",
+    "plan",
+    "sparsify",
+    "summary",
+    "topology_digest",
+]

@@ -52,7 +52,7 @@ class Masked(nn.Module):
         """The wiring, from inputs (left) to outputs (right)."""
         return graph_from_mask(self.topology)
 
-    def set_mask(self, mask: Tensor) -> None:
+    def _set_mask(self, mask: Tensor) -> None:
         """Install a mask on the weight's device."""
         self.register_buffer("mask", mask.to(self.weight.device))
         self._topology = mask if self.mask.is_meta else None
@@ -144,7 +144,7 @@ class MaskedLinear(Masked, nn.Linear):
     ) -> None:
         check_graph(g)
         super().__init__(g.n_left, g.n_right, bias=bias, device=device, dtype=dtype)
-        self.set_mask(linear_mask(g))
+        self._set_mask(linear_mask(g))
         self.reset_parameters()
 
     def forward(self, input: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class _MaskedConv(Masked):
             g.n_left, g.n_right, kernel, stride, padding, dilation,
             bias=bias, padding_mode=padding_mode, device=device, dtype=dtype,
         )  # fmt: skip
-        self.set_mask(compact_conv_mask(g, self._n_dimensions))
+        self._set_mask(compact_conv_mask(g, self._n_dimensions))
         self.reset_parameters()
 
     def forward(self, input: Tensor) -> Tensor:
@@ -248,7 +248,7 @@ def install(module: nn.Module, mask: Tensor, family: str, note: str, *, rescale:
     """
     module.__class__ = MASKED_CLASSES[type(module)]
     assert isinstance(module, Masked)
-    module.set_mask(mask)
+    module._set_mask(mask)
     module.family, module.note = family, note
     if rescale:
         inputs = fan_in(module.mask, module.weight).clamp(min=1)

@@ -91,7 +91,8 @@ def select(layers: list[Candidate], include: Selectors, exclude: Selectors) -> l
     Raises
     ------
     ValueError
-        If a selector matches no layer, a layer named explicitly cannot carry a mask, or none is left.
+        If a selector matches no layer, a layer named explicitly cannot carry a mask, one is masked already, or none is
+        left.
     """
     included = None if include is None else _as_selectors("include", include)
     for layer in layers if included is not None else ():
@@ -99,6 +100,9 @@ def select(layers: list[Candidate], include: Selectors, exclude: Selectors) -> l
             raise ValueError(f"layer {layer.name!r} cannot be included: {layer.obstacle}")
     chosen = layers if included is None else _matching("include", included, layers)
     dropped = [] if exclude is None else _matching("exclude", _as_selectors("exclude", exclude), layers)
+    masked = [layer.name for layer in chosen if isinstance(layer.module, Masked) and layer not in dropped]
+    if masked:
+        raise ValueError(f"layers {masked} are masked already: exclude them, or bake the model first")
     result = [layer for layer in chosen if layer not in dropped and not layer.obstacle]
     if not result:
         reasons = "".join(f"; {layer.name!r}: {layer.obstacle}" for layer in layers if layer.obstacle)
@@ -128,7 +132,7 @@ def exclude_last(model: nn.Module) -> str:
 def _obstacle(module: Any) -> str:
     """Say what about a layer, seen alone, keeps it from carrying a mask."""
     if isinstance(module, Masked):
-        return "it is masked already; bake the model first"
+        return "it is masked already"
     if type(module) not in MASKED_CLASSES:
         supported = ", ".join(plain.__name__ for plain in MASKED_CLASSES)
         return f"{type(module).__name__} is not supported: only exactly {supported} are"
@@ -174,7 +178,7 @@ def _matching(argument: str, selectors: list[Selector], layers: list[Candidate])
     result = []
     for selector in selectors:
         found = [layer for layer in layers if any(_matches(selector, name, layer.module) for name in layer.names)]
-        usable = [layer for layer in found if not layer.obstacle]
+        usable = [layer for layer in found if not layer.obstacle or isinstance(layer.module, Masked)]
         if not found or (argument == "include" and not usable):
             names = ", ".join(layer.name or "(the model itself)" for layer in layers) or "none"
             reason = f"; what it matches cannot carry a mask: {found[0].obstacle}" if found else ""

@@ -18,7 +18,7 @@ from expandergraphs.errors import GenerationError
 from expandergraphs.generators.family import Family, as_family, degree_count, family_net
 from expandergraphs.results import as_plain, as_text, build, number
 from expandergraphs.rng import RNG, as_generator, streams
-from expandergraphs_torch.layers import install, mask_for
+from expandergraphs_torch.layers import Masked, install, mask_for
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
 
 if TYPE_CHECKING:
@@ -219,6 +219,10 @@ def _decide(
     if isinstance(family, Mapping):
         if include is not None or any(request[key] is not None for key in ("density", "degree", "n_edges")):
             raise ValueError("ready graphs name their layers and edges themselves; leave out include and the budget")
+        unknown = set(family) - {name for layer in everything for name in layer.names}
+        if unknown:
+            names = ", ".join(layer.name for layer in everything)
+            raise ValueError(f"graphs are given for {sorted(unknown)}, which are no layers; the layers are: {names}")
         include = list(family)
     layers, twins = _untie(everything, select(everything, include, exclude))
     ready = family if isinstance(family, Mapping) else _radix(layers, request) if family == "radix" else None
@@ -239,10 +243,14 @@ def _decide(
     counts |= {twin.name: counts[layer.name] for twin, layer in twins}
     rows = []
     for layer in everything:
-        sparse = layer.name in counts
-        n_edges = counts[layer.name] if sparse else layer.n_edges_dense
-        note = notes.get(layer.name, "") if sparse else layer.obstacle or "not included"
-        label, density = _label(family) if sparse else "dense", n_edges / max(1, layer.shape.n_pairs)
+        if layer.name in counts:
+            label, n_edges = _label(family), counts[layer.name]
+            note = "; ".join(filter(None, [notes.get(layer.name), _starved(layer.shape, n_edges)]))
+        elif isinstance(layer.module, Masked):
+            label, n_edges, note = layer.module.family, layer.module.graph.n_edges, "it is masked already"
+        else:
+            label, n_edges, note = "dense", layer.n_edges_dense, layer.obstacle or "not included"
+        density = n_edges / max(1, layer.shape.n_pairs)
         rows.append(LayerPlan(layer.name, layer.kind, layer.shape, label, n_edges, density, note))
     possible = sum(layer.shape.n_pairs for layer in layers)
     return _Decision(Plan(tuple(rows), total, total / possible), layers, twins, ready)
@@ -281,6 +289,12 @@ def _radix(layers: list[Candidate], request: dict[str, Any]) -> dict[str, Bipart
     sizes = [layers[0].shape.n_left, *(layer.shape.n_right for layer in layers)]
     net = family_net("radix", sizes, **request)
     return dict(zip((layer.name for layer in layers), net.layers, strict=True))
+
+
+def _starved(shape: LayerShape, n_edges: int) -> str:
+    """Say how many units cannot but stay without an edge."""
+    idle = {"outputs receive": shape.n_right - n_edges, "inputs lead to": shape.n_left - n_edges}
+    return ", ".join(f"{count} or more {what} nothing" for what, count in idle.items() if count > 0)
 
 
 def _label(family: FamilyOrGraphs) -> str:

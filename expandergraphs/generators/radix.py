@@ -165,10 +165,12 @@ def radix_net_with(sizes: Sequence[int], n_edges: int) -> RadixNet:
     if not matches:
         below = [count for count in others if count < n_edges]
         above = [count for count in others if count > n_edges]
-        nearest = [str(count) for count in (max(below, default=None), min(above, default=None)) if count is not None]
+        nearest = [count for count in (max(below, default=None), min(above, default=None)) if count is not None]
+        pairs = sum(a * b for a, b in pairwise(sizes))
+        fractions = " and ".join(f"{count / pairs:.6g}" for count in nearest)
         raise GenerationError(
-            f"radix_net_with({sizes}, n_edges={n_edges}): no repeated mixed-radix system has this many edges; "
-            f"the nearest feasible n_edges: {' and '.join(nearest)}"
+            f"no RadiX-Net of sizes {'-'.join(map(str, sizes))} that repeats one mixed-radix system has {n_edges} "
+            f"edges; the nearest feasible n_edges: {' and '.join(map(str, nearest))} (density {fractions})"
         )
     return radix_net_for(sizes, min(matches)[2])
 

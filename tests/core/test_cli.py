@@ -19,7 +19,7 @@ def test_generate_and_measure(tmp_path):
     result = run("generate", "regular", "64-64", "--degree", 8, "--seed", 3, "-o", path)
     assert result.exit_code == 0
     assert "64 x 64, 512 edges" in result.output
-    assert eg.load(path) == eg.family_net("regular", [64, 64], degree=8, rng=3).layers[0]
+    assert eg.load(path) == eg.random_regular(64, 64, 8, rng=3)
     assert "512" in run("measure", path).output
     measured = json.loads(run("measure", path, "--json").output)
     assert measured == json.loads(json.dumps(eg.report(eg.load(path)).to_dict()))
@@ -29,7 +29,7 @@ def test_networks_and_budgets(tmp_path):
     path = tmp_path / "net.npz"
     run("generate", "random", "30-20-10", "--density", 0.1, "--seed", 0, "-o", path)
     assert eg.load(path) == eg.family_net("random", [30, 20, 10], density=0.1, rng=0)
-    run("generate", "left_regular", "30-20-10", "--edges", 100, "-o", path)
+    run("generate", "left-regular", "30-20-10", "--edges", 100, "-o", path)
     assert eg.load(path).n_edges == 100
     run("generate", "radix", "784-300-100", "--density", 0.1, "-o", path)
     assert eg.load(path) == eg.radix_net_for([784, 300, 100], [[10, 10]]).net
@@ -37,6 +37,27 @@ def test_networks_and_budgets(tmp_path):
     assert eg.load(path) == eg.radix_net_for([20, 20, 20, 10], [[2, 5], [2]]).net
     run("generate", "radix", "-", "--systems", "2,2;2", "--multipliers", "1,2,1,3", "-o", path)
     assert eg.load(path) == eg.radix_net([[2, 2], [2]], [1, 2, 1, 3])
+
+
+def test_convert_and_sizes(tmp_path):
+    g = eg.random_regular(20, 30, 4, rng=0)
+    eg.save(tmp_path / "g.npz", g)
+    for suffix in ("mtx", "tsv", "tsv.gz"):
+        run("convert", tmp_path / "g.npz", "-o", tmp_path / f"g.{suffix}")
+        sizes = ("--sizes", "20-30") if suffix.startswith("tsv") else ()
+        result = run("convert", tmp_path / f"g.{suffix}", *sizes, "--json", "-o", tmp_path / "back.npz")
+        assert json.loads(result.output) == {"file": str(tmp_path / "back.npz"), "n_edges": 120, "widths": [20, 30]}
+        assert eg.load(tmp_path / "back.npz") == g
+    assert json.loads(run("measure", tmp_path / "g.tsv", "--sizes", "20-30", "--json").output)["n_edges"] == 120
+
+
+@pytest.mark.parametrize("kind", ["pattern", "spectrum", "network"])
+def test_plot(tmp_path, kind):
+    run("generate", "regular", "9-9-6", "--degree", 2, "--seed", 0, "-o", tmp_path / "a.npz")
+    run("generate", "random", "9-9-6", "--edges", 36, "--seed", 0, "-o", tmp_path / "b.npz")
+    result = run("plot", tmp_path / "a.npz", tmp_path / "b.npz", "--kind", kind, "-o", tmp_path / "picture.png")
+    assert result.exit_code == 0
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_json_has_null_for_what_is_not_a_number(tmp_path):
@@ -56,6 +77,9 @@ def test_json_has_null_for_what_is_not_a_number(tmp_path):
         (["generate", "regular", "4-4", "--systems", "2,2", "-o", "g.npz"], "--systems"),
         (["generate", "radix", "4-4", "--multipliers", "1,1", "-o", "g.npz"], "--multipliers goes with --systems"),
         (["generate", "random", "1000000000000-1", "--edges", "0", "-o", "g.npz"], "allocate"),
+        (["plot", "missing.npz", "-o", "p.png"], "No such file"),
+        (["convert", "missing.npz", "-o", "g.mtx"], "No such file"),
+        (["generate", "radix", "-", "--systems", "2,2", "-o", "g.npz"], "from --multipliers, which is missing"),
         (["measure", "missing.npz"], "No such file"),
     ],
 )

@@ -55,6 +55,23 @@ def test_accuracy(ax):
     assert ax.get_ylabel() == "test accuracy (%)"
 
 
+def test_pictures_of_several_graphs():
+    net = eg.family_net("regular", [6, 6, 4], degree=2, rng=0)
+    graphs = {"net": net, "graph": net.layers[0]}
+    titles = [ax.get_title() for ax in plotting.picture_of(graphs, "pattern").axes]
+    assert titles == ["net, layer 1", "net, layer 2", "graph, layer 1", ""]
+    assert [ax.get_title() for ax in plotting.picture_of(graphs, "network").axes] == ["net", "graph"]
+    spectra = plotting.picture_of({"net": net, "like": eg.random_like(net, rng=0)}, "spectrum").axes
+    assert [ax.get_title() for ax in spectra] == ["layer 1", "layer 2"]
+    assert [len(ax.lines) for ax in spectra] == [3, 3]
+    with pytest.raises(ValueError, match=r"these networks have \[1, 2\] layers"):
+        plotting.picture_of(graphs, "spectrum")
+    with pytest.raises(ValueError, match="kind must be"):
+        plotting.picture_of(graphs, "heat")
+    with pytest.raises(ValueError, match="there must be a graph"):
+        plotting.picture_of({}, "pattern")
+
+
 def test_nothing_to_draw_is_refused(ax):
     with pytest.raises(ValueError, match="at least one curve"):
         plotting.plot_accuracy({}, ax)

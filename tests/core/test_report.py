@@ -24,6 +24,7 @@ def test_it_prints_and_converts():
     result = eg.report(eg.LayeredGraph.from_layers([eg.random_regular(8, 8, 2, rng=0)], names=["in", "out"]))
     text = str(result)
     assert "in → out" in text
+    assert "normalised" in text
     assert "16 nodes, 16 edges" in text
     plain = json.loads(json.dumps(result.to_dict()))
     assert plain["graphs"][0]["spectrum"]["sigma1"] == 2
