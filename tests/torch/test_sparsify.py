@@ -189,14 +189,10 @@ def test_streams_are_keyed_by_layer_name():
 
 
 def test_the_generator_of_torch_is_left_alone():
-    before = torch.get_rng_state()
-    egt.sparsify(model := LeNet300(), "regular", density=0.1, rng=0)
-    assert isinstance(model, nn.Module)
     torch.manual_seed(0)
     model, after = LeNet300(), torch.get_rng_state()
     egt.sparsify(model, "regular", density=0.1, rng=0)
     assert torch.equal(torch.get_rng_state(), after)
-    assert before.shape == after.shape
 
 
 # --- initialisation ---
