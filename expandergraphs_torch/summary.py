@@ -5,50 +5,31 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from expandergraphs.budget import LayerShape
 from expandergraphs.report import Degrees, degrees_of
 from expandergraphs.results import as_plain, as_text, build, number
 from expandergraphs_torch.layers import Masked
 from expandergraphs_torch.select import candidates
-from expandergraphs_torch.sparsify import SHAPE_HEADINGS, shape_cells
+from expandergraphs_torch.sparsify import SHAPE_HEADINGS, LayerPlan, shape_cells
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 @dataclass(frozen=True)
-class LayerSummary:
-    """One Linear or convolution.
+class LayerSummary(LayerPlan):
+    """One Linear or convolution: what a plan says of it, and what has become of it.
 
     Attributes
     ----------
-    name, kind : str
-        The layer's name and class.
-    shape : LayerShape
-    family : str
-        Family of its graph, or "dense".
-    n_edges : int
-        Edges of its graph, or of the dense layer. In a convolution each carries a kernel.
-    density : float
-        The same as a fraction of all pairs.
     in_degrees, out_degrees : Degrees
         Of its inputs and of its outputs.
     executes : str
         What a forward pass computes: "masked dense" or "dense".
-    note : str
-        Why it cannot carry a mask, that its weight is shared, or that a degree was clipped.
     """
 
-    name: str
-    kind: str
-    shape: LayerShape
-    family: str
-    n_edges: int
-    density: float
     in_degrees: Degrees
     out_degrees: Degrees
     executes: str
-    note: str
 
 
 @dataclass(frozen=True)
@@ -118,8 +99,8 @@ def summary(model: nn.Module) -> Summary:
             words = ("dense", "dense", layer.obstacle)
         family, executes, note = words
         row = LayerSummary(
-            *(layer.name, layer.kind, layer.shape, family, n_edges, n_edges / max(1, layer.shape.n_pairs)),
-            *(inputs, outputs, executes, note),
+            *(layer.name, layer.kind, layer.shape, family, n_edges, n_edges / max(1, layer.shape.n_pairs), note),
+            *(inputs, outputs, executes),
         )
         rows.append(row)
         if isinstance(layer.module, Masked):
