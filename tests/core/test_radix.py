@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import expandergraphs as eg
 from expandergraphs import GenerationError
 from expandergraphs.generators.radix import _counts
+from tests.core.test_graph_challenge import DIGESTS
 
 
 def twin(systems, multipliers):
@@ -61,21 +62,10 @@ def test_published_path_counts(systems, multipliers, paths):
     assert (eg.path_counts(eg.radix_net(systems, multipliers)) == paths).all()
 
 
-# SHA-256 of the sorted edges (BipartiteGraph.digest) of the Graph Challenge's files n1024-l1.tsv to n1024-l6.tsv.
-GRAPH_CHALLENGE = [
-    "ed50ab5e827dca1f6e0bacbb4cd070fc08389366879268a879fc92f10771daf8",
-    "da301b618a8f4ca82a97a1f08a92de4dce6d018690542710ab0225ac22e42b0b",
-    "e0e549be6d1345b77e005108c5957f0dd498739f16a1b307e11d88256dd41eef",
-    "135e82b39294efebd546fd20cb849126a718bd57631658ed421fffce6517c823",
-    "f045b3b512e22aa4197ee149deddebdc748afd3e5650c434c8cdfe0aca16276e",
-    "eda87d98ca7025f191a2f4397639f1af4bc04ecbde7b590d5c31e33cc4cb7eb6",
-]
-
-
 def test_the_graph_challenge_s_network():
     net = eg.radix_net([[2] * 6], [16] * 7)
     assert net.widths == (1024,) * 7
-    assert [layer.digest for layer in net.layers] == GRAPH_CHALLENGE
+    assert [layer.digest for layer in net.layers] == DIGESTS[:6]
     assert eg.path_counts(net, inputs=[0, 99], outputs=[5]).tolist() == [[16**5], [16**5]]
 
 
