@@ -11,7 +11,7 @@ Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `r
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import LayerShape, spread
 from expandergraphs.errors import GenerationError
-from expandergraphs.expansion import SampledExpansion, sampled_expansion
+from expandergraphs.expansion.sampled import SampledExpansion, sampled_expansion
 from expandergraphs.generators.explicit import array_code, block_expander, cayley_f2, lps, projective_plane
 from expandergraphs.generators.family import family_net
 from expandergraphs.generators.graph_challenge import graph_challenge, graph_challenge_layers
@@ -25,7 +25,7 @@ from expandergraphs.layered import LayeredGraph
 from expandergraphs.operators import normalised_biadjacency
 from expandergraphs.paths import Components, components, is_path_symmetric, path_counts
 from expandergraphs.report import Report, report
-from expandergraphs.spectral import SpectralGap, singular_values, spectral_gap
+from expandergraphs.spectral.gap import SpectralGap, singular_values, spectral_gap
 
 __version__ = "0.1.0"
 __all__ = [

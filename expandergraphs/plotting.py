@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.layered import LayeredGraph, as_net
-from expandergraphs.spectral import singular_values, spectral_gap
+from expandergraphs.spectral.gap import singular_values, spectral_gap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.expansion import SampledExpansion, sampled_expansion
+from expandergraphs.expansion.sampled import SampledExpansion, sampled_expansion
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.paths import components
 from expandergraphs.results import as_plain, as_text, build, number
 from expandergraphs.rng import RNG, streams
-from expandergraphs.spectral import SpectralGap, spectral_gap
+from expandergraphs.spectral.gap import SpectralGap, spectral_gap
 
 if TYPE_CHECKING:
     from rich.table import Table

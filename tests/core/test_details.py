@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from scipy.sparse import block_diag
 
 import expandergraphs as eg
-from expandergraphs import BipartiteGraph, LayeredGraph, cli, demo, plotting, spectral
+from expandergraphs import BipartiteGraph, LayeredGraph, cli, demo, plotting
 from expandergraphs.generators.regular import _trade
 from expandergraphs.paths import _is_prime
 from expandergraphs.report import measure_cells
 from expandergraphs.results import as_plain, as_text, build
 from expandergraphs.rng import streams
+from expandergraphs.spectral import gap as spectral
 from tests.core.test_cli import run
 from tests.core.test_generators import near_regular, p_value, regular
 from tests.core.test_spectral import dense

@@ -8,7 +8,8 @@ from scipy.sparse import block_diag
 from scipy.sparse.linalg import ArpackNoConvergence
 
 import expandergraphs as eg
-from expandergraphs import BipartiteGraph, spectral
+from expandergraphs import BipartiteGraph
+from expandergraphs.spectral import gap as spectral
 from tests.core.strategies import pairs
 
 
