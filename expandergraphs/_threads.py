@@ -6,9 +6,10 @@ NumPy releases the interpreter's lock in sorts, gathers and random numbers. Each
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 CHUNK = 1 << 18  # array elements
 T = TypeVar("T")
@@ -39,3 +40,16 @@ def each_chunk(
         return list(map(function, chunks, streams))
     with ThreadPoolExecutor(n_threads) as threads:
         return list(threads.map(function, chunks, streams))
+
+
+def sort_by_threads(values: NDArray[Any]) -> None:
+    """Sort a flat array in place; each thread sorts a part that quickselect has set apart."""
+    parts, wanted = [values], min(n_processors(), -(-values.size // CHUNK))
+    if wanted <= 1:
+        values.sort()
+        return
+    with ThreadPoolExecutor(wanted) as threads:
+        while len(parts) < wanted:
+            list(threads.map(lambda part: part.partition(part.size // 2), parts))
+            parts = [half for part in parts for half in np.split(part, [part.size // 2])]
+        list(threads.map(lambda part: part.sort(), parts))

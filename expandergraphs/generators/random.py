@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandergraphs._checks import as_fraction, as_integer, edges_of_density, exactly_one
-from expandergraphs._threads import CHUNK, chunks_of, each_chunk
+from expandergraphs._threads import chunks_of, each_chunk
 from expandergraphs.bipartite import BipartiteGraph, Integers, check_sizes
 from expandergraphs.errors import GenerationError
 from expandergraphs.rng import RNG, as_generator
+
+_RANGE = 1 << 17  # draws in a range
 
 
 def random_bipartite(
@@ -65,12 +67,8 @@ def random_bipartite(
     else:
         count = as_n_edges("random_bipartite", n_left, n_right, n_edges=n_edges, density=density)
     if count > n_pairs / 2:
-        present = np.ones(n_pairs, dtype=bool)
-        present[_distinct_keys(n_pairs, n_pairs - count, generator)] = False
-        keys = np.flatnonzero(present)
-    else:
-        keys = _distinct_keys(n_pairs, count, generator)
-    return BipartiteGraph.from_keys(n_left, n_right, keys)
+        return _uniform(n_left, n_right, n_pairs - count, generator).complement
+    return _uniform(n_left, n_right, count, generator)
 
 
 def random_left_regular(
@@ -147,41 +145,64 @@ def as_n_edges(
     return count
 
 
-def _distinct_keys(n_pairs: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw a uniform set of `count` of the numbers below `n_pairs` >= 2 * count, ascending.
+def _uniform(n_left: int, n_right: int, count: int, rng: np.random.Generator) -> BipartiteGraph:
+    """Draw `count` <= n_left * n_right / 2 edges, every such set equally likely.
 
-    Draws with repeats until there are enough different numbers, then drops a random surplus: the law does not
-    change when the numbers are renamed, so every set of this size is equally likely. How many draws fall into each
-    of many equal ranges is drawn first; then the ranges are independent of each other.
+    The pairs are numbered, and numbers drawn with repeats until there are enough different ones; then a random surplus
+    is dropped. The law does not change when the numbers are renamed, so every set of this size is equally likely. How
+    many draws fall into each of many ranges is drawn first; then the ranges are independent of each other.
     """
-    keys = np.empty(0, dtype=np.int64)
-    while keys.size < count:
-        missing = -(n_pairs - keys.size) * math.log1p((keys.size - count) / (n_pairs - keys.size))
-        # Of numbers already there some are drawn again; a few too many is cheaper than another round.
-        draws = math.ceil(missing / (1 - keys.size / n_pairs) + 4 * math.sqrt(missing))
-        drawn = _sorted_draws(n_pairs, draws, rng)
-        keys = drawn if keys.size == 0 else np.union1d(keys, drawn)
-    surplus = keys.size - count
-    return np.delete(keys, rng.choice(keys.size, surplus, replace=False)) if surplus else keys
+    if count == 0:
+        return BipartiteGraph.from_edges(n_left, n_right, [])
+    n_pairs, surplus = n_left * n_right, -1
+    while surplus < 0:
+        starts, parts = _different_numbers(n_pairs, count, rng)
+        ends = np.cumsum([part.size for part in parts])
+        surplus = int(ends[-1]) - count
+    dropped = np.sort(rng.choice(int(ends[-1]), surplus, replace=False))
+    gone = np.searchsorted(dropped, ends)  # of all numbers up to the end of each range
+    indices: Integers = np.empty(count, dtype=np.int32 if n_right < 2**31 else np.int64)
+    indptr = np.zeros(n_left + 1, dtype=np.int64)
+
+    def place(chunk: slice, _: np.random.Generator) -> None:
+        k = chunk.start
+        first = ends[k] - parts[k].size
+        numbers = np.delete(parts[k], dropped[gone[k - 1] if k else 0 : gone[k]] - first)
+        stop = ends[k] - gone[k]
+        begin = stop - numbers.size
+        rows = np.arange(starts[k] // n_right, starts[k + 1] // n_right + 1)
+        origins = rows * n_right - starts[k]  # a row's first pair, counted within the range
+        cuts = np.searchsorted(numbers, origins[1:].astype(numbers.dtype))
+        indptr[rows[1:]] = begin + cuts
+        lengths = np.diff(cuts, prepend=0, append=numbers.size)
+        np.subtract(numbers, np.repeat(origins, lengths), out=indices[begin:stop], casting="unsafe")
+
+    each_chunk(place, [slice(k, k + 1) for k in range(len(parts))], rng)
+    return BipartiteGraph.adopt(n_left, n_right, indptr, indices)
 
 
-def _sorted_draws(n_pairs: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw `draws` numbers below `n_pairs` and return the different ones, ascending."""
-    n_ranges = -(-draws // CHUNK)
+def _different_numbers(
+    n_pairs: int, count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], list[NDArray[np.unsignedinteger[Any]]]]:
+    """Draw numbers below `n_pairs`, all but surely at least `count` different ones.
+
+    Return the starts of the ranges and the end of the last, and the numbers of each, ascending, less its start.
+    """
+    expected = -n_pairs * math.log1p(-count / n_pairs)  # draws that give `count` different numbers
+    draws = math.ceil(expected + 4 * math.sqrt(expected))
+    n_ranges = -(-draws // _RANGE)
     width, rest = divmod(n_pairs, n_ranges)
     starts = width * np.arange(n_ranges + 1) + np.minimum(np.arange(n_ranges + 1), rest)
     hits = rng.multinomial(draws, np.diff(starts) / n_pairs) if n_ranges > 1 else [draws]
+    dtype = np.uint32 if width < 2**32 - 1 else np.uint64
 
-    def draw(chunk: slice, stream: np.random.Generator) -> NDArray[np.int64]:
+    def draw(chunk: slice, stream: np.random.Generator) -> NDArray[np.unsignedinteger[Any]]:
         k = chunk.start
-        numbers = stream.integers(starts[k], starts[k + 1], size=hits[k])
+        numbers = stream.integers(int(starts[k + 1] - starts[k]), size=hits[k], dtype=dtype)
         numbers.sort()
-        new = np.ones(numbers.size, dtype=bool)
-        np.not_equal(numbers[1:], numbers[:-1], out=new[1:])
-        different: NDArray[np.int64] = numbers[new]
-        return different
+        return np.delete(numbers, np.flatnonzero(numbers[1:] == numbers[:-1]))
 
-    return np.concatenate(each_chunk(draw, [slice(k, k + 1) for k in range(n_ranges)], rng))
+    return starts, each_chunk(draw, [slice(k, k + 1) for k in range(n_ranges)], rng)
 
 
 def _left_regular(n_left: int, n_right: int, count: int, rng: np.random.Generator) -> BipartiteGraph:

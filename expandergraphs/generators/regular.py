@@ -11,19 +11,21 @@ anew, lengths kept. A neighbour held twice by one row counts as held by both, so
 repeats (never making a new one; each survives a round with probability about the density) and then *mix*:
 `mixing_rounds` further rounds start from a simple graph, and their stationary law is uniform. "Asymptotically
 uniform" is the honest word; the tests compare with complete enumerations. Requests above half density are
-complements. A round costs two sorts of the edges, in rows; threads share them, and change nothing in the result.
+complements. A round costs two sorts of the edges, in rows that stay ascending; threads share the work, and change
+nothing in the result.
 
 .. [1] Carstens, Hamann, Meyer, Penschuck, Tran, Wagner. Parallel and I/O-efficient randomisation of massive networks
    using Global Curveball trades. ESA 2018.
 """
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expandergraphs._checks import as_integer
-from expandergraphs._threads import chunks_of, each_chunk
+from expandergraphs._threads import chunks_of, each_chunk, sort_by_threads
 from expandergraphs.bipartite import BipartiteGraph, check_sizes
 from expandergraphs.generators.random import edges_asked_for
 from expandergraphs.rng import RNG, as_generator
@@ -31,6 +33,7 @@ from expandergraphs.rng import RNG, as_generator
 Rows: TypeAlias = NDArray[np.unsignedinteger[Any]]  # one row of neighbours a vertex
 
 DEFAULT_MIXING_ROUNDS = 10  # total variation distance at most 3e-5 where it could be computed: benchmarks/mixing.py
+_LONG = 2000  # neighbours of a pair of rows
 
 
 def random_regular(
@@ -94,90 +97,121 @@ def _near_regular(n_rows: int, n_columns: int, count: int, rounds: int, rng: np.
     if count == 0:
         return BipartiteGraph.from_edges(n_rows, n_columns, [])
     length, (degree, remainder) = -(-count // n_rows), divmod(count, n_columns)
-    columns = np.arange(n_columns + 1, dtype=np.uint32 if n_columns < 2**32 - 1 else np.uint64)
-    ends = [
-        np.repeat(columns[:n_columns], degree),
-        columns[rng.choice(n_columns, remainder, replace=False)],
-        np.repeat(columns[n_columns:], n_rows * length - count),  # the virtual neighbour of the short rows
-    ]
-    bits = np.uint64(n_columns.bit_length())
-    rows = _shuffled(np.concatenate(ends), bits, rng).reshape(n_rows, length)
-    spare = np.empty_like(rows)
-    while _has_repeats(rows):
-        rows, spare = _curveball_round(rows, spare, bits, rng), rows
+    degrees = np.full(n_columns + 1, degree)
+    degrees[rng.choice(n_columns, remainder, replace=False)] += 1
+    degrees[n_columns] = n_rows * length - count  # the virtual neighbour of the short rows
+    rows = _configuration(degrees, rng).reshape(n_rows, length)
+    spare, simple = np.empty_like(rows), False
+    while not simple:
+        simple = _curveball_round(rows, spare, rng)
+        rows, spare = spare, rows
     for _ in range(rounds):
-        rows, spare = _curveball_round(rows, spare, bits, rng), rows
-    rows.sort(axis=1)
-    real = rows < n_columns
-    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(real, axis=1))])
-    return BipartiteGraph.adopt(
-        n_rows, n_columns, indptr, rows[real].astype(np.int32 if n_columns < 2**31 else np.int64)
-    )
+        _curveball_round(rows, spare, rng)
+        rows, spare = spare, rows
+    indices, indptr = rows.reshape(-1), length * np.arange(n_rows + 1)
+    if indices.size > count:
+        real = rows < n_columns
+        indices, indptr = rows[real], np.concatenate([[0], np.cumsum(np.count_nonzero(real, axis=1))])
+    return BipartiteGraph.adopt(n_rows, n_columns, indptr, indices.view(f"i{indices.itemsize}"))  # the top bit is free
 
 
-def _curveball_round(rows: Rows, traded: Rows, bits: np.uint64, rng: np.random.Generator) -> Rows:
-    """Write the rows to `traded`, in a new random order, neighbours traded within consecutive pairs; return it.
+def _configuration(degrees: NDArray[np.int64], rng: np.random.Generator) -> Rows:
+    """Return as many copies of each column as its degree says, in random order.
 
-    The order may change because the law of the whole does not depend on the names of the rows.
+    They are sorted under random high bits, which is six times faster than a shuffle.
+    """
+    ends = np.concatenate([[0], np.cumsum(degrees)])
+    bits = np.uint64((degrees.size - 1).bit_length())
+    keys = np.empty(ends[-1], dtype=np.uint64)
+
+    def draw(chunk: slice, stream: np.random.Generator) -> None:
+        mine = keys[ends[chunk.start] : ends[chunk.stop]]
+        np.left_shift(_words(stream, mine.size) >> bits, bits, out=mine)
+        mine |= np.repeat(np.arange(chunk.start, chunk.stop, dtype=np.uint64), degrees[chunk])
+
+    each_chunk(draw, chunks_of(degrees.size, keys.size // degrees.size), rng)
+    sort_by_threads(keys)
+    keys &= (np.uint64(1) << bits) - np.uint64(1)
+    return keys.astype(np.uint32 if bits < 32 else np.uint64)
+
+
+def _curveball_round(rows: Rows, traded: Rows, rng: np.random.Generator) -> bool:
+    """Write the rows to `traded`, in a new random order, neighbours traded within consecutive pairs.
+
+    The order may change because the law of the whole does not depend on the names of the rows. Return whether every
+    row now holds each neighbour once.
     """
     n_rows, length = rows.shape
     order = rng.permutation(n_rows)
-    if n_rows % 2:  # the last one has no partner this time
-        traded[-1] = rows[order[-1]]
 
-    def trade(chunk: slice, stream: np.random.Generator) -> None:
+    def trade(chunk: slice, stream: np.random.Generator) -> bool:
         members = slice(2 * chunk.start, 2 * chunk.stop)
-        pairs = rows[order[members]].reshape(-1, 2 * length)
-        traded[members] = _trade(pairs, bits, stream).reshape(-1, length)
+        pairs = rows.take(order[members], axis=0).reshape(-1, 2 * length)
+        simple = _trade(pairs, stream)
+        traded[members] = pairs.reshape(-1, length)
+        return simple
 
-    each_chunk(trade, chunks_of(n_rows // 2, 2 * length), rng)
-    return traded
+    simple = all(each_chunk(trade, chunks_of(n_rows // 2, 2 * length), rng))
+    if n_rows % 2:  # the last one has no partner this time
+        traded[-1] = last = np.sort(rows[order[-1]])
+        simple = simple and bool((last[1:] != last[:-1]).all())
+    return simple
 
 
-def _trade(pairs: Rows, bits: np.uint64, rng: np.random.Generator) -> Rows:
-    """Deal out the neighbours of each pair of rows anew; `pairs` has both rows side by side, and is sorted in place.
+def _trade(pairs: Rows, rng: np.random.Generator) -> bool:
+    """Deal out the neighbours of each pair of rows anew, ascending; `pairs` has both rows side by side.
 
-    One sort brings equal neighbours together: of two, the first goes to the front, the second to the back, and
-    single ones go between them in random order. Cut in the middle, each half is a row.
+    A sort brings equal neighbours together. A random half of the neighbours gets the highest bit, of two equal ones
+    the second; another sort moves that half to the second row. Return whether each row now holds each neighbour once.
     """
+    n_pairs, width = pairs.shape
     pairs.sort(axis=1)
-    equal = pairs[:, 1:] == pairs[:, :-1]
-    if equal.any():
-        for k in np.flatnonzero((equal[:, 1:] & equal[:, :-1]).any(axis=0)):
-            equal[:, k + 1] &= ~equal[:, k]  # of three equal neighbours only two are a couple
-    keys = _keys(pairs, bits, rng)
-    np.copyto(keys[:, :-1], pairs[:, :-1], where=equal)
-    np.bitwise_or(pairs[:, 1:], np.uint64(2**63), out=keys[:, 1:], where=equal)
-    keys.sort(axis=1)
-    keys &= (np.uint64(1) << bits) - np.uint64(1)
-    return keys
+    flat, second = pairs.reshape(-1), _halves(n_pairs, width, rng)
+    equal = flat[1:] == flat[:-1]
+    equal[width - 1 :: width] = False  # the last of one pair and the first of the next
+    found = np.flatnonzero(equal)
+    rank = np.arange(found.size)  # among the repeats of one neighbour in one pair
+    rank[1:] -= np.maximum.accumulate(rank[1:] * (found[1:] > found[:-1] + 1))
+    if found.size:
+        row, place = np.divmod(found[rank % 2 == 0], width)
+        coupled = np.zeros(n_pairs, dtype=bool)
+        coupled[row] = True
+        keys = _words(rng, (int(np.count_nonzero(coupled)), width))
+        row = np.cumsum(coupled)[row] - 1
+        keys[row, place], keys[row, place + 1] = 0, 2**64 - 1
+        second[coupled] = _upper_half(keys)
+    top = pairs.dtype.type(8 * pairs.itemsize - 1)
+    pairs |= second.astype(pairs.dtype) << top
+    pairs.sort(axis=1)
+    pairs &= ~(pairs.dtype.type(1) << top)
+    return not rank.any()
 
 
-def _shuffled(values: Rows, bits: np.uint64, rng: np.random.Generator) -> Rows:
-    """Return the values in random order, by sorting them under random high bits: six times faster than a shuffle."""
-    keys = np.empty(values.size, dtype=np.uint64)
+def _halves(n: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw `n` rows of `width` bits, half of them ones, every such row equally likely.
 
-    def fill(chunk: slice, stream: np.random.Generator) -> None:
-        keys[chunk] = _keys(values[chunk], bits, stream)
-
-    each_chunk(fill, chunks_of(values.size), rng)
-    keys.sort()
-    keys &= (np.uint64(1) << bits) - np.uint64(1)
-    return keys.astype(values.dtype)
-
-
-def _keys(values: Rows, bits: np.uint64, rng: np.random.Generator) -> NDArray[np.uint64]:
-    """Put each value below random bits; the highest bit is left free."""
-    keys = rng.integers(0, 2**64, size=values.shape, dtype=np.uint64)
-    keys >>= bits + np.uint64(1)
-    keys <<= bits
-    keys |= values
-    return keys
+    Random words of which half the bits happen to be ones are kept, one in sqrt(pi width / 2). Long rows would
+    waste too many.
+    """
+    if width > _LONG:
+        return _upper_half(_words(rng, (n, width)))
+    tries, columns = 1.1 * math.sqrt(math.pi * width / 2), -(-width // 64)
+    found, missing = [np.empty((0, columns), dtype=np.uint64)], n
+    while missing > 0:
+        words = _words(rng, (math.ceil(missing * tries) + 8, columns))
+        words[:, -1] >>= np.uint64(-width % 64)
+        ones = np.bitwise_count(words)
+        found.append(words[(ones[:, 0] if columns == 1 else ones.sum(axis=1, dtype=int)) == width // 2])
+        missing -= len(found[-1])
+    kept = np.concatenate(found)[:n].astype("<u8", copy=False)
+    return np.unpackbits(kept.view(np.uint8), axis=1, count=width, bitorder="little")
 
 
-def _has_repeats(rows: Rows) -> bool:
-    for chunk in chunks_of(*rows.shape):
-        ordered = np.sort(rows[chunk], axis=1)
-        if (ordered[:, 1:] == ordered[:, :-1]).any():
-            return True
-    return False
+def _upper_half(keys: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Mark the larger half of each row."""
+    middle = keys.shape[1] // 2 - 1
+    return (keys > np.partition(keys, middle, axis=1)[:, middle : middle + 1]).view(np.uint8)
+
+
+def _words(rng: np.random.Generator, shape: int | tuple[int, int]) -> NDArray[np.uint64]:
+    return rng.integers(0, 2**64, size=shape, dtype=np.uint64)

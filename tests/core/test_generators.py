@@ -10,6 +10,7 @@ from scipy import stats
 import expandergraphs as eg
 from expandergraphs import GenerationError, _threads
 from expandergraphs.generators import random as random_module
+from expandergraphs.generators import regular as regular_module
 from expandergraphs.generators.family import as_family
 
 sizes = st.integers(1, 12)
@@ -187,15 +188,15 @@ def test_seeded_graphs_are_the_same_on_every_machine():
 SEEDED = {
     "random": "89136b509f04",
     "left_regular": "b35b3bffef57",
-    "regular": "228e46667ba8",
-    "dense": "bda3c8d730cc",
+    "regular": "a62a89ebda61",
+    "dense": "88779ef29c7e",
 }
 
 
 def test_the_number_of_threads_changes_nothing(monkeypatch):
     """With small chunks there are many of them; each has its own random stream."""
     monkeypatch.setattr(_threads, "CHUNK", 64)
-    monkeypatch.setattr(random_module, "CHUNK", 64)
+    monkeypatch.setattr(random_module, "_RANGE", 64)
     for family in (eg.random_bipartite, eg.random_left_regular, eg.random_regular):
         drawn = []
         for threads in (1, 2, 5):
@@ -208,13 +209,33 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
 def test_chunks_are_as_uniform_as_the_whole(monkeypatch):
     monkeypatch.setattr(_threads, "CHUNK", 2)
     monkeypatch.setattr(_threads, "n_processors", lambda: 1)
-    monkeypatch.setattr(random_module, "CHUNK", 2)
+    monkeypatch.setattr(random_module, "_RANGE", 2)
     assert p_value(regular(4, 4, 8), near_regular(4, 4, 8), 20, seed=5) > 1e-3
     for n_edges in (4, 5):
         draw = lambda rng, m=n_edges: eg.random_bipartite(3, 3, n_edges=m, rng=rng)  # noqa: E731
         assert p_value(draw, near_regular(3, 3, n_edges, left=False, right=False), 15, seed=6) > 1e-3
         draw = lambda rng, m=n_edges: eg.random_left_regular(3, 4, n_edges=m, rng=rng)  # noqa: E731
         assert p_value(draw, near_regular(3, 4, n_edges, right=False), 15, seed=7) > 1e-3
+
+
+def test_long_rows_are_as_uniform_as_short_ones(monkeypatch):
+    monkeypatch.setattr(regular_module, "_LONG", 0)
+    assert p_value(regular(4, 4, 8), near_regular(4, 4, 8), 20, seed=5) > 1e-3
+
+
+def test_rows_of_any_length_against_ranges():
+    """Rows may span ranges of numbers, and ranges rows; beyond 2^32 pairs a range, numbers take 64 bits."""
+    for n_left, n_right, n_edges in [
+        (1, 2**40, 300_000),
+        (3, 2**40, 10),
+        (70_000, 7, 150_000),
+        (2**20, 2**20, 400_000),
+    ]:
+        g = eg.random_bipartite(n_left, n_right, n_edges=n_edges, rng=0)
+        assert g.n_edges == n_edges
+        middle = g.edges.astype(float).mean(axis=0) / (n_left - 1 or 1, n_right - 1)
+        assert abs(middle[1] - 0.5) < 4 * (12 * n_edges) ** -0.5
+        assert n_left == 1 or abs(middle[0] - 0.5) < 4 * (12 * n_edges) ** -0.5 + 0.2 * (n_left == 3)
 
 
 def test_random_like():
