@@ -5,7 +5,7 @@ Commands that need torch live in the adapter and arrive through the entry-point 
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,9 +22,15 @@ from expandergraphs.generators.family import FAMILIES, as_family, family_net
 from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.interchange import load, save
 from expandergraphs.layered import LayeredGraph, as_net
-from expandergraphs.plotting import picture_of
+from expandergraphs.plotting import KINDS, picture_of
 from expandergraphs.report import report
 from expandergraphs.rng import as_generator
+
+
+def _one_of(choices: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what completes a word to one of the choices."""
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
+
 
 INSTALL_TORCH = "training needs the adapter for PyTorch: pip install 'expandergraphs[demo]'"
 
@@ -62,7 +68,7 @@ def version(
 
 @app.command()
 def generate(
-    family: Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.")],
+    family: Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.", autocompletion=_one_of(FAMILIES))],
     sizes: Annotated[str, typer.Argument(help="Layer sizes, such as 64-64 or 784-300-100.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its suffix is the format.")],
     density: Annotated[float | None, typer.Option(help="Fraction of the possible edges.")] = None,
@@ -70,7 +76,9 @@ def generate(
         int | None, typer.Option(help="Degree of every left vertex; for 'regular', of the larger side.")
     ] = None,
     edges: Annotated[int | None, typer.Option(help="Number of edges in all.")] = None,
-    budget: Annotated[str, typer.Option(help=f"How a total is spread: {', '.join(BUDGETS)}.")] = "uniform",
+    budget: Annotated[
+        str, typer.Option(help=f"How a total is spread: {', '.join(BUDGETS)}.", autocompletion=_one_of(BUDGETS))
+    ] = "uniform",
     systems: Annotated[
         str | None, typer.Option(help="radix only: mixed-radix systems, such as '10,10' or '2,2,2;2,2'.")
     ] = None,
@@ -125,7 +133,7 @@ def convert(
 def plot(
     files: Annotated[list[Path], typer.Argument(help="Graph files; several are drawn beside each other.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .pdf, .svg, ...")],
-    kind: Annotated[str, typer.Option(help="'pattern', 'spectrum' or 'network'.")] = "pattern",
+    kind: Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.", autocompletion=_one_of(KINDS))] = "pattern",
     sizes: Sizes = None,
 ) -> None:
     """Draw biadjacencies, singular values against the bound, or a small network layer by layer."""

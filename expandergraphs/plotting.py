@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+KINDS = ("pattern", "spectrum", "network")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 
@@ -40,8 +41,8 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
 
     nets = {name: as_net(graph) for name, graph in graphs.items()}
     depths = sorted({len(net.layers) for net in nets.values()})
-    if not nets or kind not in ("pattern", "spectrum", "network"):
-        raise ValueError(f"kind must be 'pattern', 'spectrum' or 'network' and there must be a graph, got {kind!r}")
+    if not nets or kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)} and there must be a graph, got {kind!r}")
     if kind == "spectrum" and len(depths) > 1:
         raise ValueError(f"spectra are compared layer by layer; these networks have {depths} layers of edges")
     rows, columns = (1, depths[-1]) if kind == "spectrum" else (len(nets), 1 if kind == "network" else depths[-1])

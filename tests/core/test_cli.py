@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -133,3 +134,17 @@ def test_demo_with_a_stand_in_for_training(tmp_path, monkeypatch):
     assert records["test_accuracy_by_epoch"]["dense"] == [[50, 70, 90], [50, 70.5, 91]]
     assert records["measures"]["radix"]["graphs"][0]["n_edges"] == 23_520
     assert len(list(tmp_path.glob("*.png"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("generate reg", "regular"), ("generate radix 8-8 --budget unif", "uniform_plus"), ("plot --kind sp", "spectrum")],
+)
+def test_the_shell_completes_choices(typed, offered):
+    words = {"COMP_WORDS": f"expandergraphs {typed}", "COMP_CWORD": str(len(typed.split()))}
+    environment = os.environ | words | {"_EXPANDERGRAPHS_COMPLETE": "complete_bash"}
+    program = "import sys; sys.argv[0] = 'expandergraphs'; from expandergraphs.cli import main; main()"
+    shown = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert offered in shown.stdout.split()
