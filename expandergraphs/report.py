@@ -9,7 +9,7 @@ from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.expansion.sampled import SampledExpansion, sampled_expansion
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.paths import components
-from expandergraphs.results import as_plain, as_text, build, number
+from expandergraphs.results import Printable, build, number
 from expandergraphs.rng import RNG, streams
 from expandergraphs.spectral.gap import SpectralGap, spectral_gap
 
@@ -49,7 +49,7 @@ class GraphReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Printable):
     """Measures of every graph of a network, and of the whole; prints as a table.
 
     Attributes
@@ -65,17 +65,10 @@ class Report:
     n_edges: int
     components: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as nested dictionaries and lists, ready for JSON."""
-        return as_plain(self)  # type: ignore[no-any-return]
-
     def __rich__(self) -> "Table":
         title = f"{self.n_nodes} nodes, {self.n_edges} edges, components: {self.components}"
         rows = [[graph.name, *measure_cells(graph)] for graph in self.graphs]
         return build(title, ["graph", *MEASURES], rows, left=["graph"], caption=CAPTION)
-
-    def __str__(self) -> str:
-        return as_text(self.__rich__())
 
 
 MEASURES = (

@@ -2,8 +2,10 @@
 
 import io
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +27,23 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [as_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Printable(ABC):
+    """A result that is a table: on a terminal, as text and in a notebook."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as nested dictionaries and lists, ready for JSON."""
+        return as_plain(self)  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def __rich__(self) -> "Table": ...
+
+    def __str__(self) -> str:
+        return as_text(self.__rich__())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.__rich__())
 
 
 def build(
@@ -55,6 +74,24 @@ def as_text(table: "Table") -> str:
     console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def as_html(table: "Table") -> str:
+    """Render a rich table as an HTML table, title and caption above it."""
+    above = [str(text) for text in (table.title, table.caption) if text]
+    caption = f"<caption>{'<br>'.join(escape(text) for text in above).replace(chr(10), '<br>')}</caption>"
+    head = "".join(f"<th>{escape(str(column.header))}</th>" for column in table.columns)
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="text-align: {column.justify}">{escape(str(cell))}</td>'
+            for column, cell in zip(table.columns, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def number(value: float) -> str:

@@ -16,7 +16,7 @@ from expandergraphs import BipartiteGraph
 from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
 from expandergraphs.generators.family import Family, as_family, degree_count, family_net
-from expandergraphs.results import as_plain, as_text, build, number
+from expandergraphs.results import Printable, build, number
 from expandergraphs.rng import RNG, as_generator, streams
 from expandergraphs_torch.layers import Masked, install, mask_for
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
@@ -56,7 +56,7 @@ class LayerPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Printable):
     """What `sparsify` would do with a model; prints as a table.
 
     Attributes
@@ -73,10 +73,6 @@ class Plan:
     n_edges: int
     density: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the rows and totals as plain data."""
-        return as_plain(self)  # type: ignore[no-any-return]
-
     def __rich__(self) -> "Table":
         title = f"{self.n_edges} edges in sparse layers, density {number(self.density)}"
         headings = ["layer", "kind", *SHAPE_HEADINGS, "family", "edges", "density", "note"]
@@ -85,9 +81,6 @@ class Plan:
             for row in self.layers
         ]
         return build(title, headings, rows, left=["layer", "kind", "kernel", "family", "note"])
-
-    def __str__(self) -> str:
-        return as_text(self.__rich__())
 
 
 SHAPE_HEADINGS = ("in", "out", "kernel")

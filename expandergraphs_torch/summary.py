@@ -1,12 +1,12 @@
 """What a model has become: its layers, their wiring, and what is computed."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from expandergraphs.report import Degrees, degrees_of
-from expandergraphs.results import as_plain, as_text, build, number
+from expandergraphs.results import Printable, build, number
 from expandergraphs_torch.layers import Masked
 from expandergraphs_torch.select import candidates
 from expandergraphs_torch.sparsify import SHAPE_HEADINGS, LayerPlan, shape_cells
@@ -33,7 +33,7 @@ class LayerSummary(LayerPlan):
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Printable):
     """All layers of a model, and totals over the masked ones, a shared weight counted once; prints as a table.
 
     Attributes
@@ -53,10 +53,6 @@ class Summary:
     density: float
     dead_units: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the rows and totals as plain data."""
-        return as_plain(self)  # type: ignore[no-any-return]
-
     def __rich__(self) -> "Table":
         title = f"{self.n_edges} edges in masked layers, density {number(self.density)}, dead units: {self.dead_units}"
         headings = ["layer", "kind", *SHAPE_HEADINGS, "family", "edges", "density", "degrees in / out", "dead in / out"]
@@ -71,9 +67,6 @@ class Summary:
         ]
         left = ["layer", "kind", "kernel", "family", "executes", "note"]
         return build(title, [*headings, "executes", "note"], rows, left=left)
-
-    def __str__(self) -> str:
-        return as_text(self.__rich__())
 
 
 def summary(model: nn.Module) -> Summary:

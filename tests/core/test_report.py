@@ -1,5 +1,6 @@
 import json
 import math
+from xml.etree import ElementTree
 
 import pytest
 
@@ -41,3 +42,14 @@ def test_graphs_without_edges_or_admissible_sets():
     assert str(eg.report(eg.BipartiteGraph.from_edges(0, 3, [])))
     with pytest.raises(ValueError, match="got list"):
         eg.report([])
+
+
+def test_a_notebook_shows_a_table():
+    """Well-formed, nothing unescaped, and every cell of the printed table in it."""
+    net = eg.LayeredGraph.from_layers([eg.random_regular(8, 8, 2, rng=0)], names=["<in>", "out & on"])
+    page = eg.report(net)._repr_html_()
+    tree = ElementTree.fromstring(page.replace("<br>", " "))
+    assert "16 nodes, 16 edges" in tree.find("caption").text
+    cells = ["".join(cell.itertext()) for cell in tree.iter("td")]
+    assert "<in> → out & on" in cells or "<in> → out & on" in [cell.text for cell in tree.iter("th")]
+    assert "8 x 8" in cells
