@@ -1,6 +1,6 @@
 import json
 import math
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_a_notebook_shows_a_table():
     """Well-formed, nothing unescaped, and every cell of the printed table in it."""
     net = eg.LayeredGraph.from_layers([eg.random_regular(8, 8, 2, rng=0)], names=["<in>", "out & on"])
     page = eg.report(net)._repr_html_()
-    tree = ElementTree.fromstring(page.replace("<br>", " "))
+    tree = ET.fromstring(page.replace("<br>", " "))
     assert "16 nodes, 16 edges" in tree.find("caption").text
     cells = ["".join(cell.itertext()) for cell in tree.iter("td")]
     assert "<in> → out & on" in cells or "<in> → out & on" in [cell.text for cell in tree.iter("th")]
