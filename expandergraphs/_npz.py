@@ -1,8 +1,8 @@
 """NumPy's ``.npz``: everything a graph or a network holds, exactly. It holds no pickle.
 
 Layout, version 1, arrays in an uncompressed zip and no others: ``format`` = [version, is a network, has weights, has
-names]; ``widths``; ``blocks``, the pairs s, t; for each block ``s-t/indptr``, ``s-t/indices`` and ``s-t/weights``;
-``names``, a JSON list as bytes. A bipartite graph has two widths and the block 0, 1.
+names]; ``widths``; ``blocks``, the pairs s, t; for each block ``s-t/indptr``, ``s-t/indices`` and ``s-t/weights``, one
+an edge or one for all; ``names``, a JSON list as bytes. A bipartite graph has two widths and the block 0, 1.
 """
 
 import json
@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.layered import LayeredGraph, as_net
+from expandergraphs.layered import LayeredGraph, as_net, packed
 
 _VERSION = 1
 
@@ -34,7 +34,7 @@ def write_npz(file: IO[bytes], g_or_net: BipartiteGraph | LayeredGraph) -> None:
     for (s, t), block in net.blocks.items():
         arrays[f"{s}-{t}/indptr"], arrays[f"{s}-{t}/indices"] = block.indptr, block.indices
         if net.weights is not None:
-            arrays[f"{s}-{t}/weights"] = net.weights[s, t]
+            arrays[f"{s}-{t}/weights"] = packed(net.weights[s, t])
     np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
@@ -66,7 +66,7 @@ def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph
         indptr, indices = array(f"{s}-{t}/indptr", "i"), array(f"{s}-{t}/indices", "i")
         blocks[s, t] = BipartiteGraph(widths[s], widths[t], indptr, indices)
         if weighted:
-            weights[s, t] = array(f"{s}-{t}/weights", "f")
+            weights[s, t] = np.broadcast_to(array(f"{s}-{t}/weights", "f"), indices.size)
     names = json.loads(array("names", "u").tobytes()) if named else None
     net = LayeredGraph(widths, blocks, weights if weighted else None, names)
     if is_network:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandergraphs.bipartite import BipartiteGraph, check_sizes
+from expandergraphs.layered import packed
 
 Sizes: TypeAlias = tuple[int, int]
 
@@ -53,14 +54,17 @@ def write_tsv(file: IO[bytes], g: BipartiteGraph, weights: NDArray[np.float64] |
 
     A weight is written with six decimals, as there, if these hold it exactly, else with as many digits as it needs.
     """
+    if g.n_edges == 0:
+        return
     order = np.argsort(g.indices, kind="stable")
-    if isinstance(weights, np.ndarray):
-        values, which = np.unique(weights[order], return_inverse=True)
+    if weights is None:
+        tails = _texts([b"\t1\n"])
+    else:
+        numbers = np.atleast_1d(packed(np.asarray(weights)))
+        values, which = np.unique(numbers if numbers.size == 1 else numbers[order], return_inverse=True)
         tails = _texts([b"\t%s\n" % _number(value) for value in values.tolist()])
         if len(tails) > 1:
             tails = tails[which]
-    else:
-        tails = _texts([b"\t1\n" if weights is None else b"\t%s\n" % _number(weights)])
     _write_pairs(file, g.edges[order], 1, b"\t", tails)
 
 
@@ -146,11 +150,13 @@ def read_edges(file: IO[bytes], limit: int, sizes: Sizes | None) -> BipartiteGra
 def read_tsv(file: IO[bytes], sizes: Sizes) -> tuple[BipartiteGraph, NDArray[np.float64]]:
     """Read a layer of a Graph Challenge network, and the weights in the order of its edges.
 
-    Every line is an edge, also one whose weight is 0.
+    Every line is an edge, also one whose weight is 0. Weights that are all equal share the memory of one.
     """
     n_left, n_right = sizes
     pairs, weights = _read_pairs(file, sizes, 1, 3)
     g = BipartiteGraph.from_edges(n_left, n_right, pairs)
+    if weights.size and (weights == weights[0]).all():
+        return g, np.broadcast_to(weights[0], weights.size)
     return g, weights[np.argsort(pairs[:, 0] * n_right + pairs[:, 1])]
 
 

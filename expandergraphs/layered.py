@@ -32,7 +32,8 @@ class LayeredGraph:
     blocks : mapping {(source layer, target layer): BipartiteGraph}
         Source before target. Consecutive layers without a block have no edges between them.
     weights : mapping {(source layer, target layer): array}, optional
-        For every block, one finite number an edge, in the order of ``block.edges``.
+        For every block, one finite number an edge, in the order of ``block.edges``. One number for all edges, given as
+        ``np.broadcast_to(number, block.n_edges)``, takes the memory of one, here and in pickles and ``.npz`` files.
     names : sequence of str, optional
         One name a layer.
 
@@ -181,9 +182,6 @@ class LayeredGraph:
             put(s, t, block, None if self.weights is None else self.weights[s, t])
         return sparse.csr_array((data, indices, indptr), shape=(n, n))
 
-    def _parts(self) -> tuple[Any, ...]:
-        return self.widths, dict(self.blocks), None if self.weights is None else dict(self.weights), self.names
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LayeredGraph):
             return NotImplemented
@@ -196,7 +194,8 @@ class LayeredGraph:
         return hash((self.widths, self.names, tuple(self.blocks.items())))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LayeredGraph, self._parts()
+        weights = None if self.weights is None else {key: packed(values) for key, values in self.weights.items()}
+        return _unpickled, (self.widths, dict(self.blocks), weights, self.names)
 
     def __copy__(self) -> Self:
         return self
@@ -222,6 +221,14 @@ def as_net(g_or_net: Any) -> LayeredGraph:
     raise ValueError(f"a BipartiteGraph or a LayeredGraph is needed, got {type(g_or_net).__name__}")
 
 
+def packed(weights: NDArray[Any]) -> NDArray[Any]:
+    """Return the one number of weights that share it in memory, shape (1,), and others as they are.
+
+    ``np.broadcast_to(packed(weights), block.n_edges)`` undoes it.
+    """
+    return weights[:1] if weights.strides == (0,) else weights
+
+
 def _by_block(name: str, values: Any, n_layers: int) -> dict[Block, Any]:
     if not isinstance(values, Mapping):
         raise ValueError(f"{name} must be a mapping {{(source layer, target layer): ...}}, got {type(values).__name__}")
@@ -241,8 +248,20 @@ def _as_block(key: Any, n_layers: int) -> Block:
 
 def _as_weights(key: Any, values: ArrayLike) -> NDArray[np.float64]:
     given = np.asarray(values)
-    weights = given.astype(np.float64) if given.dtype.kind in "iuf" or given.size == 0 else np.array(np.nan)
+    kept = packed(given)
+    weights = kept.astype(np.float64) if kept.dtype.kind in "iuf" or kept.size == 0 else np.array(np.nan)
     if not np.isfinite(weights).all():
         raise ValueError(f"the weights of block {key} must be finite numbers")
     weights.setflags(write=False)
-    return weights.view()
+    return np.broadcast_to(weights, given.shape)
+
+
+def _unpickled(
+    widths: Sequence[int],
+    blocks: Mapping[Block, BipartiteGraph],
+    weights: Mapping[Block, NDArray[np.float64]] | None,
+    names: Sequence[str] | None,
+) -> LayeredGraph:
+    if weights is not None:
+        weights = {key: np.broadcast_to(values, blocks[key].n_edges) for key, values in weights.items()}
+    return LayeredGraph(widths, blocks, weights, names)  # type: ignore[arg-type]

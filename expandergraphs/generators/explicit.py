@@ -10,9 +10,9 @@ Nothing is random and no property is taken on trust: `singular_values` and `spec
 Cayley graph need not be an expander, or connected. The primes here are primes: a prime power is refused, for want of
 arithmetic in its field. Time and memory are O(n_edges).
 
-.. [1] Burnwal, Sinha, Vidyasagar. New and explicit constructions of unbalanced Ramanujan bipartite graphs. Ramanujan
-   Journal 57 (2022), section 3.
-.. [2] Lubotzky, Phillips, Sarnak. Ramanujan graphs. Combinatorica 8 (1988), theorem 4.1.
+.. [1] Burnwal, Sinha, Vidyasagar. New and explicit constructions of unbalanced Ramanujan bipartite graphs. The
+   Ramanujan Journal, 2021, doi:10.1007/s11139-021-00384-0, section 3.
+.. [2] Lubotzky, Phillips, Sarnak. Ramanujan graphs. Combinatorica 8 (1988).
 .. [3] Vooturi, Varma, Kothapalli. Ramanujan Bipartite Graph Products for Efficient Block Sparse Neural Networks. 2020.
 """
 
@@ -57,7 +57,7 @@ def array_code(q: int, l: int) -> BipartiteGraph:  # noqa: E741
 
     References
     ----------
-    Burnwal, Sinha, Vidyasagar. New and explicit constructions of unbalanced Ramanujan bipartite graphs. 2022,
+    Burnwal, Sinha, Vidyasagar. New and explicit constructions of unbalanced Ramanujan bipartite graphs. 2021,
     section 3.
 
     Examples
@@ -101,7 +101,8 @@ def projective_plane(q: int) -> BipartiteGraph:
 
     References
     ----------
-    Tanner. Explicit concentrators from generalized N-gons. SIAM J. Algebraic Discrete Methods 5 (1984).
+    Tanner. Explicit concentrators from generalized N-gons. SIAM J. Algebraic Discrete Methods 5 (1984), 287-293; planes
+    are the case N = 3. Their singular values follow from B B' above.
 
     Examples
     --------
@@ -157,7 +158,7 @@ def lps(p: int, q: int) -> BipartiteGraph:
 
     References
     ----------
-    Lubotzky, Phillips, Sarnak. Ramanujan graphs. Combinatorica 8 (1988), theorem 4.1.
+    Lubotzky, Phillips, Sarnak. Ramanujan graphs. Combinatorica 8 (1988).
 
     Examples
     --------

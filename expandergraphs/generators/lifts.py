@@ -5,10 +5,10 @@ with B+ and B- for the edges of either sign the lift has the biadjacency ``[[B+,
 singular values are the old ones, those of B = B+ + B-, and the *new* ones, those of the signed B+ - B- [1]_. No lift
 mends a small gap of the graph itself; a good one adds no large value.
 
-Every graph has a signing whose new values are O(sqrt(d log^3 d)) [2]_; a bipartite graph of degrees d_l and d_r even
-has one with all of them at most sqrt(d_l - 1) + sqrt(d_r - 1), the Ramanujan bound [3]_, so K_{d,d} can be lifted again
-and again and stay Ramanujan. Finding that signing is another matter. Random ones come near the bound, the best of a few
-nearer; `two_lift` chooses by the largest new value, and promises no bound.
+Every graph of largest degree d has a signing whose new values are O(sqrt(d log^3 d)) [2]_; a bipartite graph of degrees
+d_l and d_r even has one with all of them at most sqrt(d_l - 1) + sqrt(d_r - 1), the Ramanujan bound [3]_, so K_{d,d}
+can be lifted again and again and stay Ramanujan. Finding that signing is another matter. Random ones come near the
+bound, the best of a few nearer; `two_lift` chooses by the largest new value, and promises no bound.
 
 Cost: a lift sorts its edges; a signing that competes costs its largest singular value as well.
 

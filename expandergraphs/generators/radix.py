@@ -15,7 +15,6 @@ by search (`radix_net_with`).
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +22,7 @@ import numpy as np
 from expandergraphs._checks import as_integer, as_list
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.errors import GenerationError
+from expandergraphs.generators._radix_search import find_system
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.paths import is_path_symmetric
 
@@ -154,25 +154,16 @@ def radix_net_with(sizes: Sequence[int], n_edges: int) -> RadixNet:
     if len(sizes) < 2:
         raise ValueError(f"a network has at least two layers, got sizes {sizes}")
     n_edges = as_integer("n_edges", n_edges)
-    matches, others = [], set()
-    for systems in _candidates(len(sizes) - 1, max(2, *sizes)):
-        counts = _counts(sizes, systems)
-        if sum(counts) == n_edges:
-            densities = [count / (a * b) for count, (a, b) in zip(counts, pairwise(sizes), strict=True)]
-            matches.append((max(densities) - min(densities), math.prod(systems[0]), systems))
-        else:
-            others.add(sum(counts))
-    if not matches:
-        below = [count for count in others if count < n_edges]
-        above = [count for count in others if count > n_edges]
-        nearest = [count for count in (max(below, default=None), min(above, default=None)) if count is not None]
+    system, nearest = find_system(sizes, n_edges)
+    if system is None:
         pairs = sum(a * b for a, b in pairwise(sizes))
         fractions = " and ".join(f"{count / pairs:.6g}" for count in nearest)
         raise GenerationError(
             f"no RadiX-Net of sizes {'-'.join(map(str, sizes))} that repeats one mixed-radix system has {n_edges} "
             f"edges; the nearest feasible n_edges: {' and '.join(map(str, nearest))} (density {fractions})"
         )
-    return radix_net_for(sizes, min(matches)[2])
+    repeats, rest = divmod(len(sizes) - 1, len(system))
+    return radix_net_for(sizes, [system] * repeats + ([system[:rest]] if rest else []))
 
 
 def _as_systems(systems: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
@@ -214,6 +205,9 @@ def _build(systems: Sequence[Sequence[int]], sizes: Sequence[int]) -> LayeredGra
 
 def _layer(modulus: int, radix: int, place: int, n_left: int, n_right: int) -> BipartiteGraph:
     """Return the first rows and columns of ``ones (x) sum_{j<radix} P^(j place)``, P shifting `modulus` residues."""
+    if radix > n_right:  # trying the columns that are there is cheaper than finding those that mostly are not
+        shifts = (np.arange(n_left)[:, None] - np.arange(n_right)) % modulus
+        return BipartiteGraph.from_biadjacency((shifts % place == 0) & (shifts < radix * place))
     residues = (np.arange(n_left)[:, None] - place * np.arange(radix)) % modulus
     residues.sort(axis=1)
     copies = modulus * np.arange(-(-n_right // modulus))
@@ -221,35 +215,3 @@ def _layer(modulus: int, radix: int, place: int, n_left: int, n_right: int) -> B
     inside = columns < n_right
     indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(inside, axis=1))])
     return BipartiteGraph(n_left, n_right, indptr, columns[inside])
-
-
-def _candidates(n_layers: int, largest: int) -> Iterator[list[list[int]]]:
-    """Yield every system of at most `n_layers` radices and product up to `largest`, repeated over the layers."""
-
-    def factorisations(product: int, length: int) -> Iterator[list[int]]:
-        if length:
-            for radix in range(2, largest // product + 1):
-                yield [radix]
-                for rest in factorisations(product * radix, length - 1):
-                    yield [radix, *rest]
-
-    for system in factorisations(1, n_layers):
-        repeats, rest = divmod(n_layers, len(system))
-        yield [system] * repeats + ([system[:rest]] if rest else [])
-
-
-def _counts(sizes: Sequence[int], systems: Sequence[Sequence[int]]) -> list[int]:
-    """Edges of each layer of the RadiX-Net cut to `sizes`, without building it."""
-    modulus = math.prod(systems[0])
-    steps = [step for system in systems for step in _places(system)]
-    return [_cropped_edges(modulus, *step, a, b) for step, (a, b) in zip(steps, pairwise(sizes), strict=True)]
-
-
-@lru_cache(maxsize=1 << 16)
-def _cropped_edges(modulus: int, radix: int, place: int, n_left: int, n_right: int) -> int:
-    (copies_left, rest_left), (copies_right, rest_right) = divmod(n_left, modulus), divmod(n_right, modulus)
-    whole = modulus * copies_left * copies_right + copies_left * rest_right + copies_right * rest_left
-    shift = place * np.arange(radix)  # below the modulus; the arc [shift, shift + rest_right) may wrap around it
-    arc = np.minimum(rest_left, shift + rest_right) - shift
-    wrapped = np.minimum(rest_left, shift + rest_right - modulus)
-    return radix * whole + int(np.maximum(arc, 0).sum() + np.maximum(wrapped, 0).sum())

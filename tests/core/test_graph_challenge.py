@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import tracemalloc
 from itertools import islice
 from types import SimpleNamespace
 
@@ -135,6 +136,29 @@ def test_weights_and_paths():
     assert not eg.is_path_symmetric(alone)
 
 
+def test_weights_take_no_memory(tmp_path):
+    """Four bytes an edge hold the pattern, the matrix takes two entries of 12 bytes; a copy of weights took 8 more."""
+
+    def bytes_an_edge(build):
+        tracemalloc.start()
+        result = build()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return result, peak / (32 * 1024 * 60)
+
+    net, peak = bytes_an_edge(lambda: graph_challenge(1024, 60, rng=0))
+    assert peak < 5
+    assert bytes_an_edge(lambda: net.adjacency)[1] < 26
+    assert bytes_an_edge(lambda: eg.save(tmp_path / "net.npz", net))[1] < 0.5
+    assert (tmp_path / "net.npz").stat().st_size < 5 * net.n_edges
+    loaded, peak = bytes_an_edge(lambda: eg.load(tmp_path / "net.npz"))
+    assert loaded == net
+    assert peak < 5
+    save_graph_challenge(tmp_path / "net", LayeredGraph.from_layers(net.layers[:2]))
+    loaded = load_graph_challenge(tmp_path / "net", 1024)
+    assert all(values.strides == (0,) for values in loaded.weights.values())
+
+
 def test_seeds():
     assert graph_challenge(1024, 8, rng=3) == graph_challenge(1024, 8, rng=3)
     assert graph_challenge(1024, 8, rng=3) != graph_challenge(1024, 8, rng=4)
@@ -174,6 +198,13 @@ def test_any_network_of_one_width_comes_back(tmp_path, suffix):
     assert load_graph_challenge(tmp_path / "net", 5) == net
     assert load_graph_challenge(tmp_path / "net", 5, n_layers=2).layers == net.layers[:2]
     assert sorted(path.name for path in (tmp_path / "net").iterdir())[:2] == [f"n5-l1{suffix}", f"n5-l10{suffix}"]
+
+
+def test_layers_without_edges_come_back(tmp_path):
+    empty, full = BipartiteGraph.from_edges(5, 5, []), eg.random_bipartite(5, 5, n_edges=2, rng=0)
+    net = LayeredGraph([5, 5, 5], {(0, 1): empty, (1, 2): full}, {(0, 1): [], (1, 2): [0.5, 0.5]})
+    save_graph_challenge(tmp_path / "net", net)
+    assert load_graph_challenge(tmp_path / "net", 5) == net
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, 1 / 16), ({"weight": 1}, 1.0), ({"weight": 1 / 3}, 1 / 3)])

@@ -68,6 +68,34 @@ def test_the_caller_s_weights_are_copied():
     assert net.weights[0, 1].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("n_edges", [0, 1, 2, 5000])
+def test_one_number_for_all_edges_stays_one(n_edges):
+    g, mine = eg.random_bipartite(100, 100, n_edges=n_edges, rng=0), np.array(0.25)
+    net = LayeredGraph([100, 100], {(0, 1): g}, {(0, 1): np.broadcast_to(mine, n_edges)})
+    mine[...] = 9
+    full = LayeredGraph([100, 100], {(0, 1): g}, {(0, 1): np.full(n_edges, 0.25)})
+    rebuilt = LayeredGraph(net.widths, net.blocks, net.weights)
+    for clone in (net, copy.deepcopy(net), pickle.loads(pickle.dumps(net)), rebuilt):
+        values = clone.weights[0, 1]
+        assert values.tolist() == [0.25] * n_edges
+        assert values.strides == (0,) or n_edges < 2
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            values.setflags(write=True)
+        assert clone == full
+        assert hash(clone) == hash(full)
+        np.testing.assert_array_equal(clone.adjacency.toarray(), full.adjacency.toarray())
+    plain = LayeredGraph([100, 100], {(0, 1): g})
+    assert len(pickle.dumps(net)) < len(pickle.dumps(plain)) + 500
+
+
+def test_one_number_is_checked_too():
+    for number in (np.nan, np.inf, True, "1", 1j):
+        with pytest.raises(ValueError, match="must be finite numbers"):
+            LayeredGraph([3, 3], {(0, 1): g33}, {(0, 1): np.broadcast_to(number, 2)})
+    with pytest.raises(ValueError, match=r"2 edges, its weights have \(3,\)"):
+        LayeredGraph([3, 3], {(0, 1): g33}, {(0, 1): np.broadcast_to(1, 3)})
+
+
 g33 = eg.random_bipartite(3, 3, n_edges=2, rng=0)
 
 

@@ -1,6 +1,10 @@
+import itertools
 import math
 import re
+import time
+import tracemalloc
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +13,8 @@ from hypothesis import strategies as st
 
 import expandergraphs as eg
 from expandergraphs import GenerationError
-from expandergraphs.generators.radix import _counts
+from expandergraphs.generators import _radix_search
+from expandergraphs.generators._radix_search import cropped_edges, find_system
 from tests.core.test_graph_challenge import DIGESTS
 
 
@@ -24,6 +29,11 @@ def twin(systems, multipliers):
             layers.append(np.kron(np.ones((multipliers[i], multipliers[i + 1]), dtype=int), w))
             place, i = place * radix, i + 1
     return layers
+
+
+def steps_of(system):
+    """Each radix of a system with its place value."""
+    return zip(system, itertools.accumulate([1, *system[:-1]], int.__mul__), strict=True)
 
 
 @st.composite
@@ -88,7 +98,8 @@ def test_cropping(request, data):
     whole = twin(systems, [-(-n // modulus) for n in sizes])
     for k, (layer, expected) in enumerate(zip(result.net.layers, whole, strict=True)):
         np.testing.assert_array_equal(layer.biadjacency.toarray(), expected[: sizes[k], : sizes[k + 1]])
-    assert [layer.n_edges for layer in result.net.layers] == _counts(sizes, systems)
+    steps = zip(itertools.chain(*map(steps_of, systems)), pairwise(sizes), strict=True)
+    assert [layer.n_edges for layer in result.net.layers] == [cropped_edges(modulus, *step, *ab) for step, ab in steps]
     paths = reduce(np.matmul, [layer.biadjacency.toarray() for layer in result.net.layers])
     assert result.path_symmetric == (paths.min() == paths.max() > 0)
 
@@ -104,7 +115,10 @@ def test_cutting_a_hidden_layer_costs_the_symmetry_and_is_said():
 
 
 def test_a_small_cut_of_a_huge_net_costs_little():
+    tracemalloc.start()
     assert eg.radix_net_for([3, 3], [[100_000_000]]).net.n_edges == 9
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
 
 
 def test_search_finds_exact_counts_and_names_the_nearest():
@@ -119,6 +133,74 @@ def test_search_finds_exact_counts_and_names_the_nearest():
     assert eg.radix_net_with([5, 5], 25).net.n_edges == 25
     with pytest.raises(GenerationError, match=r"nearest feasible n_edges: 25 \(density 1\)$"):
         eg.radix_net_with([5, 5], 26)
+
+
+def candidates(n_layers, largest):
+    """Every system of at most `n_layers` radices and product up to `largest`."""
+    if n_layers:
+        for radix in range(2, largest + 1):
+            yield (radix,)
+            yield from ((radix, *rest) for rest in candidates(n_layers - 1, largest // radix))
+
+
+def shift_by_shift(modulus, radix, place, n_left, n_right):
+    """Edges of a cropped layer: of every residue of the left side, those to every shift's residues on the right."""
+    left, right = (np.bincount(np.arange(n) % modulus, minlength=modulus) for n in (n_left, n_right))
+    return sum(int(left @ np.roll(right, place * j)) for j in range(radix))
+
+
+def slow_search(sizes):
+    """Every system, tried out: from the count of edges to the best (difference of densities, modulus, system)."""
+    found, largest = {}, max(2, *sizes)
+    for system in candidates(len(sizes) - 1, largest):
+        modulus, steps = math.prod(system), itertools.cycle(steps_of(system))
+        layers = [
+            (shift_by_shift(modulus, *step, a, b), a * b) for (a, b), step in zip(pairwise(sizes), steps, strict=False)
+        ]
+        densities = [count / area for count, area in layers]
+        key, n_edges = (max(densities) - min(densities), modulus, system), sum(count for count, _ in layers)
+        found[n_edges] = min(key, found.get(n_edges, key))
+    return found
+
+
+@given(st.lists(st.integers(1, 20), min_size=2, max_size=7), st.data())
+def test_search_finds_what_trying_every_system_finds(sizes, data):
+    found = slow_search(sizes)
+    n_edges = data.draw(st.sampled_from(sorted(found)))
+    system, nearest = find_system(sizes, n_edges)
+    assert (system, nearest) == (found[n_edges][2], [])
+    built = eg.radix_net_with(sizes, n_edges)
+    assert (built.net.n_edges, built.systems[0]) == (n_edges, system)
+    n_edges = data.draw(st.integers(0, max(found) + 1).filter(lambda n: n not in found))
+    below, above = [n for n in found if n < n_edges], [n for n in found if n > n_edges]
+    assert find_system(sizes, n_edges) == (None, [*sorted(below)[-1:], *sorted(above)[:1]])
+
+
+@pytest.mark.parametrize(("sizes", "n_edges", "expected"), [((1, 1, 1, 8), 4, (2, 2, 2)), ((1, 1, 9, 1), 7, (2, 2, 2))])
+def test_a_better_match_is_found_behind_another(sizes, n_edges, expected):
+    """(2, 4) comes first and is less even; (3, 3) comes first and is as even, of larger modulus."""
+    assert slow_search(sizes)[n_edges][2] == expected
+    assert find_system(sizes, n_edges) == (expected, [])
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_search_in_small_parts(monkeypatch, step):
+    monkeypatch.setattr(_radix_search, "_STEP", step)
+    sizes = [60, 48, 30, 24]
+    found = slow_search(sizes)
+    for n_edges in sorted(found)[::50]:
+        assert find_system(sizes, n_edges) == (found[n_edges][2], [])
+    between = next(n + 1 for n in sorted(found)[20:] if n + 1 not in found)
+    assert find_system(sizes, between) == (None, [between - 1, min(n for n in found if n > between)])
+
+
+def test_the_first_dense_layer_of_vgg_is_searched_in_no_time():
+    """25,088 nodes allow a million systems of three radices or fewer; trying each took 21 s."""
+    begin = time.process_time()
+    with pytest.raises(GenerationError, match="nearest feasible n_edges: 12363139 and 12363374 "):
+        eg.radix_net_with([25088, 4096, 4096, 1000], 12_363_366)
+    assert find_system([25088, 4096, 4096, 1000], 12_363_374)[0] is not None
+    assert time.process_time() - begin < 3
 
 
 @pytest.mark.parametrize(
