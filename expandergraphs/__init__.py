@@ -4,12 +4,14 @@ Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `r
 `random_like`, `best_of`, `two_lift`. Deterministic: `radix_net`, `radix_net_for`, `radix_net_with`, `array_code`,
 `projective_plane`, `lps`, `cayley_f2`, `block_expander`. Whole networks: `family_net`, `spread`, `graph_challenge`,
 `graph_challenge_layers`. Measures: `report`, `components`, `singular_values`, `spectral_gap`, `sampled_expansion`,
-`path_counts`, `is_path_symmetric`. Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Plots:
+`path_counts`, `is_path_symmetric`, `reachability`, `receptive_fields`, `dead_units`, `sensitivity_depth`,
+`family_sensitivity_depth`, `distances`, `girth`. Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Plots:
 `expandergraphs.plotting`.
 """
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import LayerShape, spread
+from expandergraphs.distances import Distances, distances, girth
 from expandergraphs.errors import GenerationError
 from expandergraphs.expansion.sampled import SampledExpansion, sampled_expansion
 from expandergraphs.generators.explicit import array_code, block_expander, cayley_f2, lps, projective_plane
@@ -24,7 +26,9 @@ from expandergraphs.interchange import load, load_graph_challenge, save, save_gr
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.operators import normalised_biadjacency
 from expandergraphs.paths import Components, components, is_path_symmetric, path_counts
+from expandergraphs.reach import DeadUnits, ReceptiveFields, dead_units, reachability, receptive_fields
 from expandergraphs.report import Report, report
+from expandergraphs.sensitivity import SensitivityDepth, family_sensitivity_depth, sensitivity_depth
 from expandergraphs.spectral.gap import SpectralGap, singular_values, spectral_gap
 
 __version__ = "0.1.0"
@@ -32,19 +36,27 @@ __all__ = [
     "BestOf",
     "BipartiteGraph",
     "Components",
+    "DeadUnits",
+    "Distances",
     "GenerationError",
     "LayerShape",
     "LayeredGraph",
     "RadixNet",
+    "ReceptiveFields",
     "Report",
     "SampledExpansion",
+    "SensitivityDepth",
     "SpectralGap",
     "array_code",
     "best_of",
     "block_expander",
     "cayley_f2",
     "components",
+    "dead_units",
+    "distances",
     "family_net",
+    "family_sensitivity_depth",
+    "girth",
     "graph_challenge",
     "graph_challenge_layers",
     "is_path_symmetric",
@@ -61,10 +73,13 @@ __all__ = [
     "random_left_regular",
     "random_like",
     "random_regular",
+    "reachability",
+    "receptive_fields",
     "report",
     "sampled_expansion",
     "save",
     "save_graph_challenge",
+    "sensitivity_depth",
     "singular_values",
     "spectral_gap",
     "spread",

@@ -4,8 +4,10 @@ Path counts are integers of any size: a Graph Challenge network has 32^118 of th
 31-bit primes as their bound needs, by sparse products in int64, and put together by the Chinese remainder theorem.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +16,8 @@ from scipy.sparse import csgraph
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.layered import LayeredGraph, as_net
+
+Rows = TypeVar("Rows", bound=NDArray[Any])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +84,8 @@ def path_counts(
     array([[12]], dtype=object)
     """
     net = as_net(net)
-    starts = _positions("inputs", inputs, net.widths[0])
-    ends = _positions("outputs", outputs, net.widths[-1])
+    starts = positions_in("inputs", inputs, net.widths[0])
+    ends = positions_in("outputs", outputs, net.widths[-1])
     total, modulus = np.zeros((starts.size, ends.size), dtype=object), 1
     for prime in _primes_exceeding(_bound(net)):
         counts = _counts_modulo(net, starts, prime)[:, ends]
@@ -117,7 +121,29 @@ def is_path_symmetric(net: LayeredGraph | BipartiteGraph) -> bool:
     return True
 
 
-def _positions(name: str, values: ArrayLike | None, width: int) -> NDArray[np.int64]:
+def sweep(net: LayeredGraph, first: Rows, push: Callable[[BipartiteGraph, Rows, Rows], None]) -> Iterator[Rows]:
+    """Carry arrays of one row a unit through the network, and yield each layer's, the first one included.
+
+    Every other layer starts from zeros, and ``push(block, source, target)`` adds to its rows what a block brings. A
+    layer's rows are forgotten as soon as no later layer needs them.
+    """
+    incoming: list[list[tuple[int, BipartiteGraph]]] = [[] for _ in net.widths]
+    last_use = {}
+    for (s, t), block in net.blocks.items():  # sorted, so that the last t stays
+        incoming[t].append((s, block))
+        last_use[s] = t
+    needed: dict[int, Rows] = {}
+    for t, width in enumerate(net.widths):
+        rows: Any = first if t == 0 else np.zeros((width, *first.shape[1:]), dtype=first.dtype)
+        for s, block in incoming[t]:
+            push(block, needed[s], rows)
+        yield rows
+        needed[t] = rows
+        needed = {s: kept for s, kept in needed.items() if last_use.get(s, 0) > t}
+
+
+def positions_in(name: str, values: ArrayLike | None, width: int) -> NDArray[np.int64]:
+    """Return positions within a layer, all of them where none are given, or raise ``ValueError``."""
     positions = np.arange(width) if values is None else np.atleast_1d(np.asarray(values))
     if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
         raise ValueError(f"{name} must be a list of integers, got {values!r}")
@@ -136,17 +162,16 @@ def _bound(net: LayeredGraph) -> int:
 
 def _counts_modulo(net: LayeredGraph, starts: NDArray[np.int64], prime: int) -> NDArray[np.int64]:
     """Path counts modulo a 31-bit prime; products stay below 2^63 for in-degrees below 2^32."""
-    into: dict[int, NDArray[np.int64]] = {0: np.zeros((net.widths[0], starts.size), dtype=np.int64)}
-    into[0][starts, np.arange(starts.size)] = 1
-    for t in range(1, len(net.widths)):
-        counts = np.zeros((net.widths[t], starts.size), dtype=np.int64)
-        for (s, target), block in net.blocks.items():
-            if target == t:
-                ones = np.ones(block.n_edges, dtype=np.int64)
-                columns = sparse.csr_array((ones, block.indices, block.indptr), shape=(block.n_left, block.n_right))
-                counts = (counts + columns.T @ into[s]) % prime
-        into[t] = counts
-    return into[len(net.widths) - 1].T
+    first = np.zeros((net.widths[0], starts.size), dtype=np.int64)
+    first[starts, np.arange(starts.size)] = 1
+
+    def add(block: BipartiteGraph, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        ones = np.ones(block.n_edges, dtype=np.int64)
+        columns = sparse.csr_array((ones, block.indices, block.indptr), shape=(block.n_left, block.n_right))
+        target += columns.T @ source
+        target %= prime
+
+    return deque(sweep(net, first, add), maxlen=1)[0].T
 
 
 def _primes_exceeding(bound: int) -> Iterator[int]:

@@ -62,6 +62,17 @@ def test_one_input_of_many_takes_little_memory():
         tracemalloc.stop()
 
 
+def test_a_deep_network_takes_the_memory_of_a_few_layers():
+    layer = eg.random_left_regular(1000, 1000, 2, rng=0)
+    net = LayeredGraph.from_layers([layer] * 100)
+    tracemalloc.start()
+    try:
+        eg.path_counts(net, inputs=range(16), outputs=[0])
+        assert tracemalloc.get_traced_memory()[1] < 2**22  # a layer takes 2**17 bytes
+    finally:
+        tracemalloc.stop()
+
+
 def test_what_is_no_network_is_refused():
     for function in (eg.components, eg.path_counts, eg.is_path_symmetric):
         with pytest.raises(ValueError, match="needed, got str"):
