@@ -14,6 +14,7 @@ from expandergraphs.budget import LayerShape, spread
 from expandergraphs.distances import Distances, distances, girth
 from expandergraphs.errors import GenerationError
 from expandergraphs.expansion.sampled import SampledExpansion, sampled_expansion
+from expandergraphs.expansion.vertex import VertexExpansion, Witness, vertex_expansion
 from expandergraphs.generators.explicit import array_code, block_expander, cayley_f2, lps, projective_plane
 from expandergraphs.generators.family import family_net
 from expandergraphs.generators.graph_challenge import graph_challenge, graph_challenge_layers
@@ -47,6 +48,8 @@ __all__ = [
     "SampledExpansion",
     "SensitivityDepth",
     "SpectralGap",
+    "VertexExpansion",
+    "Witness",
     "array_code",
     "best_of",
     "block_expander",
@@ -84,4 +87,5 @@ __all__ = [
     "spectral_gap",
     "spread",
     "two_lift",
+    "vertex_expansion",
 ]

@@ -147,11 +147,25 @@ def measure(
     file: GraphFile,
     sizes: Sizes = None,
     as_json: Json = False,
+    quick: Annotated[
+        bool, typer.Option(help="Leave out what costs more than the spectrum: expansion, distances, paths.")
+    ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds for the vertex expansion of each graph; no limit if left out."),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Random sets for the sampled expansion.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of these sets.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of these sets, and of searches.")] = 0,
 ) -> None:
     """Measure a graph, or every layer of a network."""
-    result = report(_load(file, sizes), samples=samples, rng=seed)
+    graph_or_net = _load(file, sizes)
+    with _progress() as progress:
+        task = progress.add_task("measuring", total=len(as_net(graph_or_net).blocks))
+
+        def on_graph(name: str) -> None:
+            progress.update(task, description=f"measuring {name}", advance=1)
+
+        result = report(graph_or_net, quick=quick, time_limit=time_limit, samples=samples, rng=seed, progress=on_graph)
     _print_json(result.to_dict()) if as_json else _wide_console().print(result)
 
 
@@ -166,7 +180,7 @@ def demo(
     output.mkdir(parents=True, exist_ok=True)
     nets = [job.families(seed) for seed in range(seeds)]
     reports = job.measure(nets[0])
-    console.print(job.measures_table(reports))
+    console.print(*job.measures_tables(reports), sep="\n")
     train = _training()
     accuracies: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
     if train is None:

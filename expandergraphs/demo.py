@@ -15,7 +15,7 @@ from expandergraphs.generators.family import RANDOM_FAMILIES
 from expandergraphs.generators.like import random_like
 from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.layered import LayeredGraph
-from expandergraphs.report import CAPTION, MEASURES, Report, measure_cells, report
+from expandergraphs.report import Report, measures_table, report
 from expandergraphs.results import build
 from expandergraphs.rng import streams
 
@@ -42,14 +42,15 @@ def families(seed: int) -> dict[str, LayeredGraph]:
     return nets | {"radix": radix}
 
 
-def measures_table(reports: Mapping[str, Report]) -> "Table":
-    """One row for each family and layer."""
-    rows = [
-        (TITLES[name] if k == 0 else "", f"fc{k + 1}", *measure_cells(graph))
-        for name, result in reports.items()
-        for k, graph in enumerate(result.graphs)
+def measures_tables(reports: Mapping[str, Report]) -> list["Table"]:
+    """One table a layer, one column a family."""
+    return [
+        measures_table(
+            f"Measures of fc{k + 1}, {SIZES[k]} inputs and {SIZES[k + 1]} outputs",
+            {TITLES[name]: result.graphs[k] for name, result in reports.items()},
+        )
+        for k in range(len(SIZES) - 1)
     ]
-    return build("Measures", ["family", "layer", *MEASURES], rows, left=["family", "layer"], caption=CAPTION)
 
 
 def results_table(reports: Mapping[str, Report], accuracies: Mapping[str, NDArray[np.float64]]) -> "Table":

@@ -33,7 +33,7 @@ from expandergraphs._checks import as_integer
 from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.rng import RNG, streams
-from expandergraphs.spectral.gap import DENSE_LIMIT
+from expandergraphs.spectral.dense import DENSE_LIMIT
 
 Drawn = TypeVar("Drawn", bound=BipartiteGraph | LayeredGraph)
 

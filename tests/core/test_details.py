@@ -14,10 +14,10 @@ import expandergraphs as eg
 from expandergraphs import BipartiteGraph, LayeredGraph, cli, demo, plotting
 from expandergraphs.generators.regular import _trade
 from expandergraphs.paths import _is_prime
-from expandergraphs.report import measure_cells
+from expandergraphs.report import CELLS
 from expandergraphs.results import as_plain, as_text, build
 from expandergraphs.rng import streams
-from expandergraphs.spectral import gap as spectral
+from expandergraphs.spectral import dense as dense_way
 from tests.core.test_cli import run
 from tests.core.test_generators import near_regular, p_value, regular
 from tests.core.test_spectral import dense
@@ -173,7 +173,7 @@ def test_twenty_equal_values_are_all_found(monkeypatch):
     copies = [eg.random_bipartite(40, 42, density=0.1, rng=2).biadjacency] * 20
     g = BipartiteGraph.from_biadjacency(block_diag(copies))
     expected = dense(g)[:12]
-    monkeypatch.setattr(spectral, "DENSE_LIMIT", 4)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 4)
     np.testing.assert_allclose(eg.singular_values(g, 12), expected, rtol=1e-9)
 
 
@@ -205,24 +205,38 @@ def test_sampled_sets_have_the_size_they_are_divided_by():
 
 def test_the_report_uses_its_arguments():
     star = BipartiteGraph.from_edges(1, 4, [(0, 0), (0, 1)])
-    assert eg.report(star).graphs[0].expansion is not None
+    assert eg.report(star).graphs[0].sampled is not None
     g = eg.random_regular(50, 50, 3, rng=0)
     net = LayeredGraph.from_layers([g, g])
-    first, second = (graph.expansion for graph in eg.report(net, rng=0).graphs)
+    first, second = (graph.sampled for graph in eg.report(net, rng=0).graphs)
     assert first != second
-    assert first != eg.report(net, rng=1).graphs[0].expansion
-    assert eg.report(net, samples=7).graphs[0].expansion.samples == 7
+    assert first != eg.report(net, rng=1).graphs[0].sampled
+    assert eg.report(net, samples=7).graphs[0].sampled.samples == 7
 
 
 def test_the_cells_of_a_report():
     graph = eg.report(BipartiteGraph.from_edges(3, 4, [(0, 0), (0, 1), (1, 1)])).graphs[0]
+    cells = {label: cell(graph) for label, cell in CELLS.items()}
     gap = graph.spectrum
-    assert measure_cells(graph) == [
-        *("3 x 4", "3", "0.25", "0..2 / 0..2", "3", "4"),
-        *(f"{gap.sigma1:.4g}", f"{gap.sigma2:.4g}", f"~{gap.bound:.4g}", f"{gap.ratio:.4g}"),
-        *(f"{gap.sigma2_normalised:.4g}", f"{graph.expansion.mean:.4g}"),
-    ]
-    assert not measure_cells(eg.report(eg.random_regular(8, 8, 2, rng=0)).graphs[0])[8].startswith("~")
+    expected = {
+        **{"size": "3 x 4", "edges": "3", "density": "0.25", "degrees, left": "0..2", "degrees, right": "0..2"},
+        **{"isolated": "3", "components": "4", "σ1": f"{gap.sigma1:.4g}", "σ2": f"{gap.sigma2:.4g}"},
+        **{"bound": f"~{gap.bound:.4g}", "Ramanujan": "-", "σ2/σ1": f"{gap.ratio:.4g}"},
+        **{"normalised σ2": f"{gap.sigma2_normalised:.4g}", "sampled mean": f"{graph.sampled.mean:.4g}"},
+        **{"α, left": "0", "α, right": "0", "edge expansion": "0", "conductance": cells["conductance"]},
+        **{"girth": "inf", "diameter": "inf", "mean distance": f"{(3 * 1 + 2 * 2 + 3) / 6:.4g}"},
+    }
+    assert expected.items() <= cells.items()
+    regular = eg.report(eg.random_regular(8, 8, 2, rng=0)).graphs[0]
+    assert not CELLS["bound"](regular).startswith("~")
+    assert CELLS["Ramanujan"](regular) in ("yes", "no", "undecided")
+
+
+def test_many_graphs_are_rows_and_few_are_columns():
+    few, many = (eg.report(eg.family_net("regular", [8] * n, degree=2, rng=0), quick=True) for n in (7, 8))
+    assert [column.header for column in few.__rich__().columns] == ["", *(f"{k} → {k + 1}" for k in range(6))]
+    assert [column.header for column in many.__rich__().columns][:3] == ["graph", "size", "edges"]
+    assert "girth" not in str(few)
 
 
 def test_plain_data_and_tables():
