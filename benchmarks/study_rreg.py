@@ -51,7 +51,7 @@ def print_table(result, quantity, title):
         for a, b in pairs:
             row.append(of[a].versus(of[b]))
             verdicts[a, b][row[-1]] += 1
-        print(f"| {n} | {degree} | " + " | ".join(row) + " |")
+        print(f"| {n} | {degree:g} | " + " | ".join(row) + " |")
     print(
         "\n"
         + "; ".join(
@@ -70,7 +70,7 @@ def print_isolated(result):
             records = result.where(n_left=n, degree=degree, family=family).records
             left, right = (sum(r[f"{side}_degree_isolated"] > 0 for r in records) for side in ("left", "right"))
             row.append(f"{left} / {right} of {len(records)}")
-        print(f"| {n} | {degree} | " + " | ".join(row) + " |")
+        print(f"| {n} | {degree:g} | " + " | ".join(row) + " |")
 
 
 def main():
@@ -113,7 +113,7 @@ def main():
             [r[f"{side}_alpha_exact"] for side in ("left", "right")]
             for r in result.where(n_left=n, degree=degree).records
         ]
-        print(f"- n = {n}, d = {degree}: {np.sum(exact)} of {np.size(exact)} sides")
+        print(f"- n = {n}, d = {degree:g}: {np.sum(exact)} of {np.size(exact)} sides")
     if arguments.pictures:
         draw(result, arguments.sizes, arguments.pictures)
 

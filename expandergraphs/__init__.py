@@ -3,16 +3,22 @@
 Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `random_left_regular`, `random_regular`,
 `random_like`, `best_of`, `two_lift`. Deterministic: `radix_net`, `radix_net_for`, `radix_net_with`, `array_code`,
 `projective_plane`, `lps`, `cayley_f2`, `block_expander`. Whole networks: `family_net`, `spread`, `graph_challenge`,
-`graph_challenge_layers`. Measures: `report`, `components`, `singular_values`, `spectral_gap`, `sampled_expansion`,
-`path_counts`, `is_path_symmetric`, `reachability`, `receptive_fields`, `dead_units`, `sensitivity_depth`,
-`family_sensitivity_depth`, `distances`, `girth`. Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Plots:
-`expandergraphs.plotting`.
+`graph_challenge_layers`.
+
+Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansion`, `conductance`, `sampled_expansion`,
+`mixing_discrepancy`. Spectrum: `spectral_gap`, `singular_values`. Paths: `components`, `path_counts`,
+`is_path_symmetric`, `reachability`, `receptive_fields`, `dead_units`, `sensitivity_depth`, `family_sensitivity_depth`,
+`distances`, `girth`.
+
+Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Plots: `expandergraphs.plotting`.
 """
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import LayerShape, spread
 from expandergraphs.distances import Distances, distances, girth
 from expandergraphs.errors import GenerationError
+from expandergraphs.expansion.edge import CutInterval, conductance, edge_expansion
+from expandergraphs.expansion.mixing import MixingDiscrepancy, mixing_discrepancy
 from expandergraphs.expansion.sampled import SampledExpansion, sampled_expansion
 from expandergraphs.expansion.vertex import VertexExpansion, Witness, vertex_expansion
 from expandergraphs.generators.explicit import array_code, block_expander, cayley_f2, lps, projective_plane
@@ -37,11 +43,13 @@ __all__ = [
     "BestOf",
     "BipartiteGraph",
     "Components",
+    "CutInterval",
     "DeadUnits",
     "Distances",
     "GenerationError",
     "LayerShape",
     "LayeredGraph",
+    "MixingDiscrepancy",
     "RadixNet",
     "ReceptiveFields",
     "Report",
@@ -55,8 +63,10 @@ __all__ = [
     "block_expander",
     "cayley_f2",
     "components",
+    "conductance",
     "dead_units",
     "distances",
+    "edge_expansion",
     "family_net",
     "family_sensitivity_depth",
     "girth",
@@ -66,6 +76,7 @@ __all__ = [
     "load",
     "load_graph_challenge",
     "lps",
+    "mixing_discrepancy",
     "normalised_biadjacency",
     "path_counts",
     "projective_plane",

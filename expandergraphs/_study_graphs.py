@@ -44,9 +44,7 @@ class Cell:
     @property
     def columns(self) -> Record:
         """The columns that say what the graph is."""
-        size = max(self.n_left, self.n_right)
-        degree = self.n_edges / size if self.n_edges % size else self.n_edges // size
-        return {**asdict(self), "degree": degree, "refused": None}
+        return {**asdict(self), "degree": self.n_edges / max(self.n_left, self.n_right), "refused": None}
 
 
 def measure_cell(cell: Cell, family: str | Family, measures: Mapping[str, Measure]) -> Record:

@@ -119,7 +119,8 @@ class _Search:
         """Return the best sets of one side for sets of the other, chosen under noise, and their ratios."""
         gains = side.degrees - 2 * (side.neighbours @ given.T.astype(np.int32)).T
         noise = temperature * self.rng.logistic(size=gains.shape) if temperature else 0.0
-        order = np.argsort((gains + noise) / side.weights, axis=1, kind="stable")
+        # Without noise there are ties, which only a stable sort breaks alike everywhere.
+        order = np.argsort((gains + noise) / side.weights, axis=1, kind=None if temperature else "stable")
         cut, weight = (np.empty((len(given), 1 + gains.shape[1]), dtype=np.int64) for _ in range(2))
         cut[:, 0], weight[:, 0] = given @ other.degrees, given @ other.weights
         cut[:, 1:], weight[:, 1:] = np.take_along_axis(gains, order, axis=1), side.weights[order]

@@ -28,7 +28,7 @@ from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.rng import RNG, as_generator
 from expandergraphs.spectral.bounds import second_singular_value
 from expandergraphs.spectral.dense import is_small
-from expandergraphs.spectral.products import Products, Vector, square, take_out
+from expandergraphs.spectral.products import Products, Vector, dot, square
 from expandergraphs.spectral.values import constant, is_biregular, singular_values
 
 _MARGIN = 1.01  # of S above the largest value: the kernel needs room
@@ -146,7 +146,7 @@ def _moments(products: Products, known: Sequence[Vector], r: Vector, scale: floa
     """Return ``r' T_k(2 M'M / scale^2 - I) r / r'r`` for all k below `moments`; every vector ``T_k r`` gives two."""
     found: list[float] = []
     for here, following in pairwise(islice(_chebyshev(products, known, r, scale), (moments + 3) // 2)):
-        found += [square(here), float(np.einsum("i,i", here, following))]
+        found += [square(here), dot(here, following)]
     products_of_two = np.array(found[:moments])
     first, second = found[:2]
     products_of_two[2::2] = 2 * products_of_two[2::2] - first
@@ -157,14 +157,15 @@ def _moments(products: Products, known: Sequence[Vector], r: Vector, scale: floa
 def _chebyshev(products: Products, known: Sequence[Vector], r: Vector, scale: float) -> Iterator[Vector]:
     """Yield ``T_k(2 M'M / scale^2 - I) r`` for k = 0, 1, ...; each is overwritten two steps later."""
     image, before, here, factor = np.zeros(products.shape[0]), np.zeros_like(r), r.copy(), 1.0
-    take_out(known, here)
+    for vector in known:
+        products.take_out(here, vector)
     while True:
         yield here
-        products.forward(here, image, 0.0)
-        image *= 2 * factor / scale**2
+        products.forward(here, image, 0.0, 2 * factor / scale**2)
         before += factor * here
         products.backward(image, before, 1.0)
-        take_out(known, before)
+        for vector in known:
+            products.take_out(before, vector)
         before, here, factor = here, before, 2.0
 
 

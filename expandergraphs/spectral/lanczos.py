@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import linalg
 
-from expandergraphs.spectral.products import Products, Vector, square, take_out
+from expandergraphs.spectral.products import Products, Vector, square
 
 MOST_STEPS = 20_000
 _NOTHING = 1e-10  # relative to the largest alpha or beta: below, going on would be building on rounding
@@ -55,10 +55,8 @@ class Bidiagonalisation:
         self._largest = 0.0
         self._settled: int | None = None  # steps after which the largest value had converged
         self._v, self._u = start.copy(), np.zeros(products.shape[0])
-        self.start_norm = self._projected()
+        self.start_norm = products.normalise(self._v, square(start), self.known)
         self.exhausted = self.start_norm <= 1e-8 * math.sqrt(square(start))
-        if not self.exhausted:
-            self._v /= self.start_norm
 
     def advance(self, n_steps: int) -> None:
         """Take so many steps more, or fewer where none is left."""
@@ -66,18 +64,17 @@ class Bidiagonalisation:
             if self.exhausted:
                 return
             smallest = max(_NOTHING * self._largest, np.finfo(float).eps * 100 * self.products.norm_bound)
-            alpha = math.sqrt(self.products.forward(self._v, self._u, self.betas[-1] if self.betas else 0.0))
+            # u is not divided by its norm alpha, but multiplied by 1 / alpha wherever it is used.
+            before = self.betas[-1] / self.alphas[-1] if self.betas else 0.0
+            alpha = math.sqrt(self.products.forward(self._v, self._u, before))
             beta = 0.0
             if alpha > smallest:
-                self._u /= alpha
-                self.products.backward(self._u, self._v, alpha)
-                beta = self._projected()
+                squared = self.products.backward(self._u, self._v, alpha, 1 / alpha)
+                beta = self.products.normalise(self._v, squared, self.known)
             self.alphas.append(alpha)
             self.betas.append(beta)
             self._largest = max(self._largest, alpha, beta)
             self.exhausted = beta <= smallest
-            if not self.exhausted:
-                self._v /= beta
 
     def leading(self) -> tuple[float, float]:
         """Return the largest singular value so far, and how far at most it is from one of the matrix."""
@@ -120,8 +117,3 @@ class Bidiagonalisation:
         beside = np.stack([self.alphas, self.betas], axis=1).ravel()[: n - 1]
         values, vectors = linalg.eigh_tridiagonal(np.zeros(n), beside, select="i", select_range=(n - 1, n - 1))
         return float(values[0]), vectors[:, 0]
-
-    def _projected(self) -> float:
-        """Take the known vectors out of v, and return the norm of what is left."""
-        take_out(self.known, self._v)
-        return math.sqrt(square(self._v))

@@ -6,9 +6,10 @@ a block returns does not depend on how many threads there are.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,12 @@ from scipy import sparse
 from expandergraphs._threads import n_processors
 
 _BLOCK = 1 << 19  # stored entries
+_PIECE = 1 << 16  # entries of a vector
 _UNIT_ROUNDOFF = 2.0**-53
 
 Vector = NDArray[np.float64]
 Block = tuple[slice, sparse.csr_array]
+Job = TypeVar("Job")
 
 
 class Products:
@@ -48,52 +51,86 @@ class Products:
         longest = max(np.diff(half.indptr).max(initial=0) for half in sizes)
         self.noise = float(4 * (longest + 16) * _UNIT_ROUNDOFF * self.norm_bound)
         self._tall, self._wide = _row_blocks(tall), _row_blocks(wide)
+        self._pieces = [slice(start, start + _PIECE) for start in range(0, self.shape[1], _PIECE)]
         self._helpers = min(n_processors(), max(len(self._tall), len(self._wide))) - 1
         self._threads = ThreadPoolExecutor(self._helpers) if self._helpers else None
 
-    def forward(self, x: Vector, y: Vector, factor: float) -> float:
-        """Replace y by ``M x - factor y``, and return its squared norm."""
-        return self._each(self._tall, x, y, factor)
+    def forward(self, x: Vector, y: Vector, keep: float, scale: float = 1.0) -> float:
+        """Replace y by ``scale M x - keep y``, and return its squared norm."""
+        return self._replace(self._tall, x, y, keep, scale)
 
-    def backward(self, x: Vector, y: Vector, factor: float) -> float:
-        """Replace y by ``M' x - factor y``, and return its squared norm."""
-        return self._each(self._wide, x, y, factor)
+    def backward(self, x: Vector, y: Vector, keep: float, scale: float = 1.0) -> float:
+        """Replace y by ``scale M' x - keep y``, and return its squared norm."""
+        return self._replace(self._wide, x, y, keep, scale)
 
     def length(self, x: Vector) -> float:
         """Return the norm of M x."""
         return math.sqrt(self.forward(x, np.zeros(self.shape[0]), 0.0))
 
-    def _each(self, blocks: list[Block], x: Vector, y: Vector, factor: float) -> float:
-        waiting = blocks[::-1]
+    def normalise(self, x: Vector, squared: float, known: Iterable[Vector]) -> float:
+        """Make x, whose squared norm is given, orthogonal to unit vectors; divide by its norm, which is returned."""
+        for vector in known:
+            squared = self.take_out(x, vector)
 
-        def work() -> list[float]:
-            squares: list[float] = []
+        def scale(piece: slice) -> float:
+            x[piece] *= 1 / norm
+            return 0.0
+
+        norm = math.sqrt(squared)
+        if norm:
+            self._together(self._pieces, scale)
+        return norm
+
+    def take_out(self, x: Vector, vector: Vector) -> float:
+        """Make x orthogonal to a unit vector, and return what is left of its squared norm."""
+
+        def share(piece: slice) -> float:
+            return dot(x[piece], vector[piece])
+
+        def rest(piece: slice) -> float:
+            x[piece] -= part * vector[piece]
+            return square(x[piece])
+
+        part = self._together(self._pieces, share)
+        return self._together(self._pieces, rest)
+
+    def _replace(self, blocks: list[Block], x: Vector, y: Vector, keep: float, scale: float) -> float:
+        def replace(block: Block) -> float:
+            rows, matrix = block
+            part, product = y[rows], matrix @ x
+            part *= -keep
+            product *= scale
+            part += product
+            return square(part)
+
+        return self._together(blocks, replace)
+
+    def _together(self, jobs: Sequence[Job], work: Callable[[Job], float]) -> float:
+        """Do all jobs in threads, and return the sum of their results: exact, so the same whoever took which job."""
+        waiting = list(jobs)
+
+        def take() -> list[float]:
+            results: list[float] = []
             while True:
                 try:
-                    rows, block = waiting.pop()
+                    job = waiting.pop()
                 except IndexError:
-                    return squares
-                part = y[rows]
-                part *= -factor
-                part += block @ x
-                squares.append(square(part))
+                    return results
+                results.append(work(job))
 
-        if self._threads is None or len(blocks) == 1:
-            return math.fsum(work())
-        others = [self._threads.submit(work) for _ in range(self._helpers)]
-        # An exact sum: the same, whoever took which block.
-        return math.fsum([*work(), *(value for other in others for value in other.result())])
+        helpers = self._helpers if len(waiting) > 1 else 0
+        others = [self._threads.submit(take) for _ in range(helpers)] if self._threads else []
+        return math.fsum([*take(), *(value for other in others for value in other.result())])
+
+
+def dot(x: Vector, y: Vector) -> float:
+    """Return x'y, without the BLAS: its threads would compete with those of the products."""
+    return float(np.einsum("i,i", x, y))
 
 
 def square(x: Vector) -> float:
-    """Return x'x, without the BLAS: its threads would compete with those of the products."""
-    return float(np.einsum("i,i", x, x))
-
-
-def take_out(vectors: Iterable[Vector], x: Vector) -> None:
-    """Make x orthogonal to unit vectors."""
-    for vector in vectors:
-        x -= float(np.einsum("i,i", vector, x)) * vector
+    """Return x'x."""
+    return dot(x, x)
 
 
 def _row_blocks(matrix: sparse.csr_array) -> list[Block]:

@@ -76,7 +76,7 @@ def test_small_graphs_against_all_sets(example):
         assert searched.lower <= ratios.min() <= searched.upper
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.integers(2, 7), st.integers(2, 7), st.data())
 def test_bounds_of_biregular_graphs(n_left, n_right, data):
     unit = n_left // math.gcd(n_left, n_right)  # left vertices that share their edges evenly among the right ones
