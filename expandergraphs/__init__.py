@@ -36,7 +36,9 @@ from expandergraphs.paths import Components, components, is_path_symmetric, path
 from expandergraphs.reach import DeadUnits, ReceptiveFields, dead_units, reachability, receptive_fields
 from expandergraphs.report import Report, report
 from expandergraphs.sensitivity import SensitivityDepth, family_sensitivity_depth, sensitivity_depth
+from expandergraphs.spectral.bounds import SingularValueBounds, second_singular_value
 from expandergraphs.spectral.gap import SpectralGap, singular_values, spectral_gap
+from expandergraphs.study import Study, study
 
 __version__ = "0.1.0"
 __all__ = [
@@ -55,7 +57,9 @@ __all__ = [
     "Report",
     "SampledExpansion",
     "SensitivityDepth",
+    "SingularValueBounds",
     "SpectralGap",
+    "Study",
     "VertexExpansion",
     "Witness",
     "array_code",
@@ -93,10 +97,12 @@ __all__ = [
     "sampled_expansion",
     "save",
     "save_graph_challenge",
+    "second_singular_value",
     "sensitivity_depth",
     "singular_values",
     "spectral_gap",
     "spread",
+    "study",
     "two_lift",
     "vertex_expansion",
 ]

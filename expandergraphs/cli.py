@@ -6,6 +6,7 @@ Commands that need torch live in the adapter and arrive through the entry-point 
 import json
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from expandergraphs import demo as job
+from expandergraphs._study_graphs import MEASURES
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import BUDGETS
 from expandergraphs.generators.family import FAMILIES, as_family, family_net
@@ -23,8 +25,10 @@ from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.interchange import load, save
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.plotting import KINDS, picture_of
+from expandergraphs.plotting_study import figures_of
 from expandergraphs.report import report
 from expandergraphs.rng import as_generator
+from expandergraphs.study import study
 
 
 def _one_of(choices: Iterable[str]) -> Callable[[str], list[str]]:
@@ -167,6 +171,54 @@ def measure(
 
         result = report(graph_or_net, quick=quick, time_limit=time_limit, samples=samples, rng=seed, progress=on_graph)
     _print_json(result.to_dict()) if as_json else _wide_console().print(result)
+
+
+@app.command()
+def compare(
+    families: Annotated[str, typer.Argument(help="Such as random,left_regular,regular.")],
+    sizes: Annotated[str, typer.Argument(help="Such as 64,256 for 64 x 64 and 256 x 256, or 784-300.")],
+    degrees: Annotated[str, typer.Argument(help="Such as 3,15: degrees of the larger side; equal edges for all.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Records to write: .csv, .json or .parquet.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Graphs of each family, size and degree.")] = 10,
+    measures: Annotated[str, typer.Option(help=f"Of {', '.join(MEASURES)}.")] = "degrees,spectrum,expansion",
+    show: Annotated[
+        str, typer.Option(help="Column to print as a table: left_alpha, right_alpha, sigma2, ratio, ...")
+    ] = "left_alpha",
+    resume: Annotated[
+        Path | None, typer.Option(help="File that keeps every finished record, so that a later run goes on from there.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Graphs measured at once.")] = 1,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds for the vertex expansion of each graph; no limit if left out.")
+    ] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for plots of expansion and sigma2.")] = None,
+) -> None:
+    """Compare families of graphs at equal sizes and edges, over many seeds."""
+    functions: dict[str, Any] = {name: MEASURES.get(name, name) for name in measures.split(",")}
+    if time_limit is not None and "expansion" in functions:
+        functions["expansion"] = partial(MEASURES["expansion"], time_limit=time_limit)
+    shapes = [tuple(_integers(size, "-", "sizes")) for size in sizes.split(",")]
+    with _progress() as bar:
+        task = bar.add_task("measuring")
+        result = study(
+            families.replace("-", "_").split(","),
+            [shape if len(shape) == 2 else shape[0] for shape in shapes],
+            _integers(degrees, ",", "degrees"),
+            seeds,
+            functions,
+            path=resume,
+            processes=processes,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    result.save(output)
+    console = _wide_console()
+    console.print(result.table(show))
+    console.print(f"wrote {output}", highlight=False)
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures_of(result).items():
+            figure.savefig(pictures / f"{name}.png", dpi=150)
+            console.print(f"wrote {pictures / name}.png", highlight=False)
 
 
 @app.command()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KINDS = ("pattern", "spectrum", "network")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 
 
 def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -> "Figure":
@@ -106,7 +106,7 @@ def plot_singular_values(graphs: Mapping[str, BipartiteGraph], ax: "Axes") -> "A
     for k, (name, g) in enumerate(graphs.items()):
         values = singular_values(g)[1:]
         ax.plot(
-            np.arange(2, values.size + 2), values, label=name, color=COLOURS[k % 7], linestyle=_STYLES[k % 7], lw=1.8
+            np.arange(2, values.size + 2), values, label=name, color=COLOURS[k % 7], linestyle=STYLES[k % 7], lw=1.8
         )
     gaps = [spectral_gap(g) for g in graphs.values()]
     gap, biregular = gaps[0], all(gap.bound_kind == "biregular" for gap in gaps)
@@ -144,7 +144,7 @@ def plot_accuracy(curves: Mapping[str, ArrayLike], ax: "Axes", *, epochs: Sequen
         x = np.arange(1, values.shape[1] + 1) if epochs is None else np.asarray(epochs)
         colour = COLOURS[k % 7]
         ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0)
-        ax.plot(x, values.mean(axis=0), label=name, color=colour, linestyle=_STYLES[k % 7], lw=1.8)
+        ax.plot(x, values.mean(axis=0), label=name, color=colour, linestyle=STYLES[k % 7], lw=1.8)
     ax.set(xlabel="epoch", ylabel="test accuracy (%)")
     ax.legend()
     return ax

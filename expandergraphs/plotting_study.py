@@ -4,7 +4,8 @@ Families differ in colour, line style and marker, so they remain apart in colour
 have a value at one degree they stand side by side. Degrees are evenly spaced, whatever their distance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,17 +13,44 @@ from numpy.typing import NDArray
 
 from expandergraphs._study_summary import Summary
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.plotting import _STYLES, COLOURS
+from expandergraphs.plotting import COLOURS, STYLES
 from expandergraphs.results import number
 from expandergraphs.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DEGREE = "degree (edges per vertex of the larger side)"
 _ASIDE = 0.14  # from one family to the next; degrees are 1 apart
 _TICKS = 12
+
+
+def figures_of(result: Study) -> dict[str, "Figure"]:
+    """Return a figure for each size, by a name fit for a file: the expansion of both sides, and sigma_2 where measured.
+
+    Sizes none of whose graphs were measured have no figure.
+    """
+    from matplotlib.figure import Figure
+
+    figures = {}
+    for n_left, n_right in dict.fromkeys((record["n_left"], record["n_right"]) for record in result.records):
+        part = result.where(n_left=n_left, n_right=n_right, refused=None)
+        plots: dict[str, Callable[[Axes], Axes]] = {
+            "left_alpha_upper": partial(plot_expansion, part, side="left"),
+            "right_alpha_upper": partial(plot_expansion, part, side="right"),
+            "sigma2": partial(plot_sigma2, part),
+        }
+        measured = {column for record in part.records for column, value in record.items() if value is not None}
+        plots = {column: plot for column, plot in plots.items() if column in measured}
+        if plots:
+            figure = Figure(figsize=(5 * len(plots), 4.2), layout="constrained")
+            figure.suptitle(f"{n_left} x {n_right}")
+            for plot, ax in zip(plots.values(), figure.subplots(1, len(plots), squeeze=False)[0], strict=True):
+                plot(ax)
+            figures[f"{n_left}x{n_right}"] = figure
+    return figures
 
 
 def plot_expansion(result: Study, ax: "Axes", *, side: str = "left", linked: bool = False) -> "Axes":
@@ -107,7 +135,7 @@ def plot_degrees(graphs: Mapping[str, BipartiteGraph], ax: "Axes", *, side: str 
 
 
 def _style(k: int) -> dict[str, Any]:
-    return {"color": COLOURS[k % 7], "linestyle": _STYLES[k % 7], "marker": _MARKERS[k % 7], "ms": 5.5, "lw": 1.6}
+    return {"color": COLOURS[k % 7], "linestyle": STYLES[k % 7], "marker": _MARKERS[k % 7], "ms": 5.5, "lw": 1.6}
 
 
 def _series(

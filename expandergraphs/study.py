@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from expandergraphs._checks import as_integer, as_list, exactly_one
 from expandergraphs._files import as_path
 from expandergraphs._study_files import load_records, save_records
-from expandergraphs._study_graphs import MEASURES, Cell, Measure, Record, Value
+from expandergraphs._study_graphs import MEASURES as MEASURES
+from expandergraphs._study_graphs import Cell, Measure, Record, Value
 from expandergraphs._study_run import run
 from expandergraphs._study_summary import Summary, summarise, table_of
 from expandergraphs.generators.family import FAMILIES, Family

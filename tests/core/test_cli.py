@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import expandergraphs as eg
 from expandergraphs import cli
+from expandergraphs.study import Study
 
 
 def run(*arguments):
@@ -148,3 +149,22 @@ def test_the_shell_completes_choices(typed, offered):
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
     )
     assert offered in shown.stdout.split()
+
+
+def test_compare(tmp_path):
+    """Records, a table and pictures; a second run takes everything from the file of the first."""
+    arguments = ["random,left-regular", "8,6-9", "2,3", "-o", tmp_path / "study.csv", "--seeds", 2, "--show", "ratio"]
+    more = ["--resume", tmp_path / "done.jsonl", "--pictures", tmp_path / "pictures", "--time-limit", 30]
+    result = run("compare", *arguments, *more)
+    assert result.exit_code == 0
+    study = Study.load(tmp_path / "study.csv")
+    assert len(study.records) == 2 * 2 * 2 * 2
+    assert {record["left_alpha_exact"] for record in study.records} == {True}
+    assert "left_regular" in result.output
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["6x9.png", "8x8.png"]
+    lines = (tmp_path / "done.jsonl").read_text()
+    assert run("compare", *arguments, *more).output == result.output
+    assert (tmp_path / "done.jsonl").read_text() == lines
+    with pytest.raises(ValueError, match="families must be of"):
+        run("compare", "regulr", "8", "2", "-o", tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
