@@ -10,8 +10,8 @@ the t cheapest cost. The best bound of this kind is that of the linear program i
 Sinkhorn-Knopp steps [1]_, which even out the costs, come close to it.
 
 *Order.* Nodes with the lowest bound come first, hundreds at a time, one array column each; the lowest bound of a node
-still open is a proved one at any time. Sums have a fixed order, and products a factor that is 0 or 1, so the tree is
-the same on any machine.
+still open is a proved one at any time. Sums have a fixed order, and products in them a factor that is 0 or 1, so that
+fused operations change nothing: the tree is the same on any machine.
 
 .. [1] Sinkhorn, Knopp. Concerning nonnegative matrices and doubly stochastic matrices. Pacific J. Math. 21 (1967).
 """

@@ -35,6 +35,7 @@ from expandergraphs.spectral.values import is_biregular
 
 METHODS = ("auto", "exact", "bounds")
 SIDES = ("both", "left", "right")
+_MOST_PAIRS = 2**24  # of the tables of branch and bound, 20 bytes each
 AUTO_LIMIT = 64  # vertices on the larger side, which take about a second
 Progress = Callable[[float, float], None]
 
@@ -92,7 +93,8 @@ def vertex_expansion(
     g : BipartiteGraph
     method : {"auto", "exact", "bounds"}
         "bounds" proves and searches; "exact" goes on by branch and bound until the ends meet or the time is over;
-        "auto" does so where neither side has over 64 vertices, or there is a time limit.
+        "auto" does so where neither side has over 64 vertices, or there is a time limit and at most 2^24 pairs of
+        vertices (branch and bound takes 20 bytes for each).
     side : {"both", "left", "right"}
         Where S lies; for "both" the smaller of the two minima is meant.
     max_fraction : float
@@ -141,9 +143,8 @@ def vertex_expansion(
             f"no admissible set: on {'both sides' if side == 'both' else f'the {side} side'} of {g!r}, "
             f"{fraction:g} of the vertices is less than one; max_fraction must be larger, or the side"
         )
-    go_on = method == "exact" or (
-        method == "auto" and (time_limit is not None or max(g.n_left, g.n_right) <= AUTO_LIMIT)
-    )
+    small, fits = max(g.n_left, g.n_right) <= AUTO_LIMIT, g.n_left * g.n_right <= _MOST_PAIRS
+    go_on = method == "exact" or (method == "auto" and (small or (fits and time_limit is not None)))
     generator, clock = as_generator(rng), _Clock(time_limit)
     spectrum = _Spectrum.of(g, clock.after(0.3), generator)
     intervals = []

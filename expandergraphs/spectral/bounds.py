@@ -50,7 +50,7 @@ from expandergraphs.rng import RNG, as_generator
 from expandergraphs.spectral.dense import dense_error, dense_values, is_small
 from expandergraphs.spectral.lanczos import MOST_STEPS, Bidiagonalisation
 from expandergraphs.spectral.products import Products, Vector
-from expandergraphs.spectral.values import constant, converged, is_biregular
+from expandergraphs.spectral.values import is_biregular, started
 
 CHOLESKY_LIMIT = 4096
 _FAILURE = 1e-12  # probability that a verdict is wrong
@@ -137,24 +137,26 @@ def second_singular_value(
     if matrix.shape[0] < matrix.shape[1]:
         matrix, g = matrix.T.tocsr(), g.T
     products = Products(matrix)
-    first, known, slack = products.norm_bound, None, 0.0
-    if normalised:
-        first, known = 1.0, np.sqrt(g.right_degrees / g.n_edges)
-    elif is_biregular(g):
-        known = constant(g.n_right)
+    if normalised or is_biregular(g):
+        first = 1.0 if normalised else math.sqrt(g.left_degrees[0] * g.right_degrees[0])
+        known, slack, most = np.sqrt(g.right_degrees / g.n_edges), 0.0, math.nextafter(first, math.inf)
     else:
-        leading = converged(products)
-        known, slack = leading.right_vector(), 2 * leading.leading()[1]
+        leading = started(products)
+        leading.attempt()
+        first, error = leading.leading()
+        # By so much the matrix differs from one of which the vector is exact; and once more what is left of it.
+        known, slack, most = leading.right_vector(), 3 * error, products.norm_bound
     if g.n_right <= CHOLESKY_LIMIT:
-        run = converged(products, [known], 1)
-        upper = _proved_upper(matrix, known, run)
-        return SingularValueBounds(lower_end([run], slack), min(upper, first), "exact", 0.0)
+        run = started(products, [known], 1)
+        run.attempt()
+        lower, upper = lower_end([run], slack), min(_proved_upper(matrix, known, run), most)
+        return SingularValueBounds(min(lower, first, upper), upper, "exact", 0.0)
     stream, n_steps = as_generator(rng), 16
     runs = [Bidiagonalisation(products, stream.standard_normal(g.n_right), [known]) for _ in range(2)]
     while n_steps <= MOST_STEPS:
         for run in runs:
             run.advance(n_steps - len(run.alphas))
-        lower, upper = lower_end(runs, slack), min(probable_upper(runs, failure_probability), first)
+        lower, upper = min(lower_end(runs, slack), first), min(probable_upper(runs, failure_probability), most)
         if upper <= (1 + tolerance) * lower or all(run.exhausted for run in runs):
             return SingularValueBounds(min(lower, upper), upper, "probabilistic", failure_probability)
         n_steps = n_steps * 5 // 4
@@ -164,7 +166,7 @@ def second_singular_value(
 
 
 def lower_end(runs: Sequence[Bidiagonalisation], slack: float = 0.0) -> float:
-    """Return what the largest computed value shows for certain; `slack` is the residual of the known vector."""
+    """Return what the largest computed value shows for certain; `slack` is for the known vector's residual."""
     value, error = max(run.leading() for run in runs)
     rounding = math.sqrt(max(len(run.alphas) for run in runs)) * runs[0].products.noise
     return max(0.0, value - error - slack - rounding)
@@ -176,11 +178,11 @@ def probable_upper(runs: Sequence[Bidiagonalisation], failure_probability: float
     The runs have Gaussian starts, independent of each other and of the matrix.
     """
     largest = max(run.leading()[0] for run in runs)
-    candidates = largest + runs[0].products.norm_bound * np.geomspace(1e-12, 1, 400)
+    candidates = largest + runs[0].products.norm_bound * np.geomspace(1e-10, 1, 400)
     unseen = sum(_most_unseen(run, candidates) ** 2 for run in runs)
     # The sum of len(runs) squared normal numbers is smaller with the failure probability.
     excluded = unseen < 2 * special.gammaincinv(len(runs) / 2, failure_probability)
-    return float(candidates[excluded][0]) if excluded.any() else math.inf
+    return float(candidates[excluded][0]) * (1 + 1e-12) if excluded.any() else math.inf
 
 
 def proved_below(run: Bidiagonalisation, bound: float, most_steps: int, rng: np.random.Generator) -> bool:
@@ -189,8 +191,8 @@ def proved_below(run: Bidiagonalisation, bound: float, most_steps: int, rng: np.
     Each start takes at most so many steps; none is taken where more would be needed.
     """
     value = run.leading()[0]
+    # A step multiplies the part of a hidden vector by the exponential of this, as Chebyshev polynomials do.
     growth = 2 * math.acosh(max(1.0, bound / value)) if value else math.inf
-    # Half the exponent is certain to have been reached when this many steps are taken.
     if growth * most_steps < math.log(run.start_norm / math.sqrt(2 * _FAILURE)):
         return False
     other, n_steps = Bidiagonalisation(run.products, rng.standard_normal(run.products.shape[1]), run.known), 16

@@ -114,18 +114,16 @@ def spectral_density(
     known, n = g.n_edges > 0 and is_biregular(g), min(g.n_left, g.n_right)
     if n <= known:
         raise ValueError(f"{g!r} has no singular value{' besides its first' if known else ''}")
+    taken_out = (math.sqrt(g.left_degrees[0] * g.right_degrees[0]),) if known else ()
     if is_small((g.n_left, g.n_right)):
-        values = singular_values(g)[int(known) :]
-        scale = _MARGIN * float(values[0]) or 1.0
-        angles = 2 * np.arccos(values / scale)
+        values = singular_values(g)
+        scale = _scale(values[int(known)], values[0])
+        angles = 2 * np.arccos(np.minimum(1, values[int(known) :] / scale))
         means = np.cos(np.outer(np.arange(moments), angles)).mean(axis=1)[None]
     else:
-        products = Products(g.biadjacency)
-        if known:
-            scale = _MARGIN * second_singular_value(g, tolerance=0.01, rng=stream).upper or 1.0
-        else:
-            scale = _MARGIN * products.norm_bound or 1.0
-        directions = [constant(n)] if known else []
+        products, directions = Products(g.biadjacency), [constant(n)] if known else []
+        largest = second_singular_value(g, tolerance=0.01, rng=stream).upper if known else products.norm_bound
+        scale = _scale(largest, products.norm_bound)
         starts = (stream.choice([-1.0, 1.0], size=n) for _ in range(vectors))
         means = np.stack([_moments(products, directions, r, scale, moments) for r in starts])
     x = (np.arange(points) + 0.5) / points
@@ -137,9 +135,14 @@ def spectral_density(
     return SpectralDensity(
         *arrays,
         n_values=n - known,
-        taken_out=(math.sqrt(g.left_degrees[0] * g.right_degrees[0]),) if known else (),
+        taken_out=taken_out,
         width=math.pi * scale / (2 * moments),
     )
+
+
+def _scale(largest: float, first: float) -> float:
+    """Return the S of the expansion: a little above the largest value described, and above rounding."""
+    return max(_MARGIN * float(largest), 1e-6 * float(first)) or 1.0
 
 
 def _moments(products: Products, known: Sequence[Vector], r: Vector, scale: float, moments: int) -> Vector:

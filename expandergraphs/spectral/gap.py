@@ -20,7 +20,7 @@ from expandergraphs.spectral.bounds import lower_end, proved_below
 from expandergraphs.spectral.dense import dense_error, is_small
 from expandergraphs.spectral.lanczos import Bidiagonalisation, NoConvergenceError
 from expandergraphs.spectral.products import Products
-from expandergraphs.spectral.values import constant, converged, is_biregular, leading_values
+from expandergraphs.spectral.values import constant, is_biregular, leading_values, started
 from expandergraphs.spectral.values import singular_values as singular_values
 
 # A proof may take as long as sigma2 itself, or this many visits of edges: about a second.
@@ -134,10 +134,12 @@ def _run_of_large(g: BipartiteGraph) -> Bidiagonalisation | None:
     n = min(g.n_left, g.n_right)
     if is_small((g.n_left, g.n_right)) or g.n_edges == 0 or n < 4:
         return None
+    run = started(Products(g.biadjacency), [constant(n)])
     try:
-        return converged(Products(g.biadjacency), [constant(n)])
+        run.converge()
     except NoConvergenceError:
         return None
+    return run
 
 
 def _normalised(g: BipartiteGraph, sigma1: float, sigma2: float) -> float:

@@ -19,6 +19,7 @@ Accuracy and effectiveness of the Lanczos algorithm for the symmetric eigenprobl
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from scipy import linalg
@@ -27,6 +28,7 @@ from expandergraphs.spectral.products import Products, Vector, square
 
 MOST_STEPS = 20_000
 _NOTHING = 1e-10  # relative to the largest alpha or beta: below, going on would be building on rounding
+_TOLERANCE = 5e-9  # of a residual, relative to the largest singular value
 _SETTLED = 1e-12  # residual of a value that further steps can only blur
 
 
@@ -84,20 +86,26 @@ class Bidiagonalisation:
             self._settled = vector.size // 2
         return value, error
 
-    def converge(self, tolerance: float, largest: float = 0.0) -> None:
-        """Take steps until `leading` is that close to a singular value, relative to it or to a larger one.
+    def converge(self) -> None:
+        """Take steps until `leading` is within 5e-9 times the largest singular value of one of the matrix.
 
         Raises
         ------
         NoConvergenceError
             If it takes more than `MOST_STEPS`.
         """
+        largest = max((self.products.length(vector) for vector in self.known), default=0.0)
         while len(self.alphas) < MOST_STEPS:
             self.advance(1 + len(self.alphas) // 16)
             value, error = self.leading()
-            if self.exhausted or error <= tolerance * max(value, largest):
+            if self.exhausted or error <= _TOLERANCE * max(value, largest):
                 return
         raise NoConvergenceError
+
+    def attempt(self) -> None:
+        """Converge, or take `MOST_STEPS`."""
+        with suppress(NoConvergenceError):
+            self.converge()
 
     def right_vector(self) -> Vector:
         """Return the right singular vector that belongs to `leading`, by taking all steps again."""

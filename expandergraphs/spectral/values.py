@@ -20,7 +20,6 @@ from expandergraphs.spectral.lanczos import Bidiagonalisation, NoConvergenceErro
 from expandergraphs.spectral.products import Products, Vector
 
 _DENSE_AT_ALL = 8000  # where iterating fails
-_TOLERANCE = 5e-9  # of a residual, relative to the largest singular value
 
 
 def singular_values(g: BipartiteGraph, k: int | None = None) -> NDArray[np.float64]:
@@ -92,7 +91,8 @@ def leading_values(matrix: sparse.csr_array, k: int, known: Sequence[Vector] = (
     products, vectors, values = Products(matrix), list(known), [0.0] * k
     try:
         for i in range(k):
-            run = converged(products, vectors, i)
+            run = started(products, vectors, i)
+            run.converge()
             values[i] = run.leading()[0]
             if values[i] == 0:  # nothing is left
                 break
@@ -108,12 +108,10 @@ def leading_values(matrix: sparse.csr_array, k: int, known: Sequence[Vector] = (
     return np.sort(values)[::-1]
 
 
-def converged(products: Products, known: Sequence[Vector] = (), start: int = 0) -> Bidiagonalisation:
-    """Take Golub-Kahan steps until the largest value has converged, from a start that depends on its number alone.
+def started(products: Products, known: Sequence[Vector] = (), start: int = 0) -> Bidiagonalisation:
+    """Return Golub-Kahan steps beside known vectors, from a start that depends on its number alone.
 
     A start must not be used again beside the vector that it led to: it has no other part in that vector's space.
     """
     vector = streams(0)(f"start {start}").standard_normal(products.shape[1])
-    run = Bidiagonalisation(products, vector, known)
-    run.converge(_TOLERANCE, max((products.length(other) for other in known), default=0.0))
-    return run
+    return Bidiagonalisation(products, vector, known)
