@@ -5,7 +5,7 @@
 
     python benchmarks/mixing_large.py PART [SEED]      (one of the parts below, 2 to 5 minutes each)
 
-    degree3, degree3_512, degree4, unbalanced
+    degree3, degree3_512, degree4, unbalanced, again
                                    against an exact sampler: configuration models, rejected until simple
     dense                          against 100 rounds from a circulant, as nothing can be rejected there
     large                          2^20 vertices a side, degree 32, against expectations
@@ -24,7 +24,7 @@ import expandergraphs as eg
 from expandergraphs.generators.regular import _curveball_round, _trade
 
 ROUNDS = (0, 1, 2, 4, 10)
-OURS, REFERENCE, BATCH = 20_000, 50_000, 250  # graphs
+BATCH = 250  # graphs
 SEED = 0
 
 
@@ -134,11 +134,11 @@ def circulant(n, d):
 # --- comparing them ---
 
 
-def compare(reference, n_left, n_right, n_edges, classes, tally):
+def compare(reference, n_left, n_right, n_edges, classes, tally, all_rounds, mine_and_true):
     sizes = n_left, n_right, classes
-    true = in_batches(reference, REFERENCE, *sizes)
-    found = [in_batches(ours(n_left, n_right, n_edges, rounds), OURS, *sizes) for rounds in ROUNDS]
-    print(f"\n{n_left} x {n_right}, {n_edges} edges    mean   " + "".join(f"{f'r={r}':>7}" for r in ROUNDS))
+    true = in_batches(reference, mine_and_true[1], *sizes)
+    found = [in_batches(ours(n_left, n_right, n_edges, r), mine_and_true[0], *sizes) for r in all_rounds]
+    print(f"\n{n_left} x {n_right}, {n_edges} edges    mean   " + "".join(f"{f'r={r}':>7}" for r in all_rounds))
     for name, values in true.items():
         error = [np.sqrt(values.var() / values.size + mine[name].var() / mine[name].size) for mine in found]
         z = [(mine[name].mean() - values.mean()) / e for mine, e in zip(found, error, strict=True)]
@@ -151,14 +151,14 @@ def compare(reference, n_left, n_right, n_edges, classes, tally):
     sys.stdout.flush()
 
 
-def compare_all(cases):
+def compare_all(cases, all_rounds=ROUNDS, mine_and_true=(20_000, 50_000)):
     tally = []
     for reference, *case in cases:
-        compare(reference, *case, tally)
+        compare(reference, *case, tally, all_rounds, mine_and_true)
     size = np.abs(tally)
     many = len(size)
     print(f"\nOf {many} z-scores each (if all were well: {many * 0.0455:.1f} above 2, {many * 0.0027:.2f} above 3)")
-    for rounds, column in zip(ROUNDS, size.T, strict=True):
+    for rounds, column in zip(all_rounds, size.T, strict=True):
         print(f"r={rounds:<3} above 2: {(column > 2).sum()}, above 3: {(column > 3).sum()}, largest {column.max():.1f}")
 
 
@@ -246,11 +246,18 @@ def networkit_from_circulant():
 
 
 FEW = (1, 2, 3)  # classes of co-degrees: 0, 1, 2, 3+
+
+
+def against_exact(*requests, **options):
+    compare_all([(exact(*request), *request, FEW) for request in requests], **options)
+
+
 PARTS = {
-    "degree3": lambda: compare_all([(exact(n, n, 3 * n), n, n, 3 * n, FEW) for n in (64, 128, 256)]),
-    "degree3_512": lambda: compare_all([(exact(512, 512, 1536), 512, 512, 1536, FEW)]),
-    "degree4": lambda: compare_all([(exact(n, n, 4 * n), n, n, 4 * n, FEW) for n in (64, 128)]),
-    "unbalanced": lambda: compare_all([(exact(*s), *s, FEW) for s in ((48, 64, 150), (48, 64, 180), (96, 200, 500))]),
+    "degree3": lambda: against_exact(*((n, n, 3 * n) for n in (64, 128, 256))),
+    "degree3_512": lambda: against_exact((512, 512, 1536)),
+    "degree4": lambda: against_exact(*((n, n, 4 * n) for n in (64, 128))),
+    "unbalanced": lambda: against_exact((48, 64, 150), (48, 64, 180), (96, 200, 500)),
+    "again": lambda: against_exact((48, 64, 180), (96, 200, 500), all_rounds=(10,), mine_and_true=(100_000, 100_000)),
     "dense": lambda: compare_all(
         [
             (long_chain(32, 10, 100), 32, 32, 320, range(1, 8)),

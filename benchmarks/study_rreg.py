@@ -78,7 +78,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 512])
     parser.add_argument("--degrees", type=int, nargs="+", default=[3, 15, 30, 60])
-    parser.add_argument("--time-limit", type=float, default=2.0, help="seconds for each side of a graph")
+    parser.add_argument("--time-limit", type=float, help="seconds for each side of a graph; none by default")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--path", type=Path, help="file that keeps every finished graph")
     parser.add_argument("--pictures", type=Path, help="folder for the plots")
@@ -102,7 +102,7 @@ def main():
     print(
         f"Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}; {result!r}; ", end=""
     )
-    print(f"seeds 0 to {arguments.seeds - 1}; {arguments.time_limit} s for each side of a graph; ", end="")
+    print(f"seeds 0 to {arguments.seeds - 1}; time limit for each side: {arguments.time_limit} s; ", end="")
     print(f"{arguments.processes} processes, {time.perf_counter() - start:.0f} s.")
     for quantity, title in QUANTITIES.items():
         print_table(result, quantity, title)
