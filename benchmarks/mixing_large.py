@@ -165,9 +165,8 @@ def compare_all(cases, all_rounds=ROUNDS, mine_and_true=(20_000, 50_000)):
 # --- very large graphs: 4-cycles, and pairs that remember a circulant ---
 
 N, D = 1 << 20, 32
-CYCLES = (
-    (D - 1) ** 4 / 4 * (1 + 2 * (1 - 1 / D) / N)
-)  # Poisson limit, and its correction of first order: see the record
+# Expected values. 4-cycles: the Poisson limit with its correction of first order, see the record.
+CYCLES = (D - 1) ** 4 / 4 * (1 + 2 * (1 - 1 / D) / N)
 TRIPLES = (D - 1) ** 5 * (D - 2) ** 2 / (12 * N * D)  # pairs of left vertices with three common neighbours
 NEAR = D * (D - 1) ** 2 * N / (N - 1)  # exact, as all pairs of right vertices are alike
 CHAIN = (8, 10, 12, 14, 16, 20, 24, 28)
