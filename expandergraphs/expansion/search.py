@@ -8,19 +8,20 @@ neighbours, and left vertices as soon as all their neighbours are there, so that
 Orders come from
 
 * greedy growth from every vertex (or from those of lowest degree, where they are too many): next is the vertex with
-  the fewest new neighbours. It finds small knots.
+  the fewest new neighbours. It is what small graphs need for the very best set.
 * annealing, for sets of a given size k. With x_j the number of members next to j, |N(S)| = sum_j [x_j > 0] is smoothed
-  into sum_j (1 - exp(-rate x_j)), memberships may be fractions, and each step moves them half way to: the k vertices
-  with the smallest derivative are members. With a small rate the derivative is linear in x, and a step is a power
-  iteration: the search starts as a sweep over random combinations of leading singular vectors, and ends, with a large
-  one, as a local search in which all vertices move at once. Fractions are spread over the ranks around k, fewer and
-  fewer; a temperature would melt all structure away. Later rounds restart half of the columns, shaken, from the best.
+  into sum_j (1 - exp(-rate x_j)), memberships may be fractions, and each step moves them four fifths of the way to: the
+  k vertices with the smallest derivative are members. With a small rate the derivative is linear in x, and a step is
+  one of power iteration: random starts become combinations of leading singular vectors. With a large rate it is a local
+  search in which all vertices move at once. Fractions are spread over the ranks around k, fewer and fewer; a
+  temperature, which spreads them by value, melts the pattern of the singular vectors before it is of use.
 
 Memberships are multiples of 1/32, and the exponentials come from a table rounded to float32: what differs in the last
-bit between processors does not make another set. The cost is rounds of 2 m n_columns operations, some seconds in all at
-2,048 vertices of degree 16.
+bit between processors does not make another set. A step takes 2 m n_columns operations. All takes two seconds at 2,048
+vertices of degree 16, half a minute at 65,536 of degree 32.
 """
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -33,16 +34,15 @@ from expandergraphs.rng import RNG, as_generator
 
 Keys = NDArray[Any]  # left vertices x columns; ascending keys are an order
 
-_ROUNDS = (100, 300, 1000)  # steps of annealing
+_ROUNDS = (*6 * (100,), 800)  # steps of annealing: many small ones for small graphs, a long one for large
 _COLUMNS = 32
 _FEWER_COLUMNS = 8  # where there are more than _MANY edges
 _MANY = 2**19
 _GROWN = 64  # vertices
 _GROWTH_COST = 2**30  # of all starts; see `grow_all`
 _LEVELS = 32  # of membership
-_POWER_STEPS = 8
-_RATES = (2.0, 4.0, 16.0)  # fresh and restarted at first, all at last; in units of 1 / mean x
-_SPREADS = (1.0, 0.3, 0.05)  # likewise; ranks with fractions, in units of the smaller of k and n - k
+_RATES = (2.0, 16.0)  # from, to; in units of 1 / mean x
+_SPREADS = (1.0, 0.05)  # from, to: ranks with fractions on each side of k, in units of the smaller of k and n - k
 
 
 def smallest_set(
@@ -80,8 +80,8 @@ def smallest_set(
 
     Examples
     --------
-    >>> two_blocks = BipartiteGraph.from_biadjacency([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]])
-    >>> smallest_set(two_blocks, 2, rng=0).tolist()
+    >>> g = BipartiteGraph.from_biadjacency([[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 1, 1], [0, 0, 1, 1]])
+    >>> smallest_set(g, 2, rng=0).tolist()
     [0, 1]
     """
     if not 1 <= k_max <= g.n_left:
@@ -91,8 +91,10 @@ def smallest_set(
         search.consider(members)
     if search.neighbours > 0:
         search.grow_all()
-        for i, steps in enumerate(_ROUNDS):
-            search.anneal(steps, first=i == 0)
+        size = k_max
+        for steps in _ROUNDS:
+            search.anneal(steps, size)
+            size = search.best_size(search.fewest)
     return search.members
 
 
@@ -101,6 +103,7 @@ class _Search:
 
     def __init__(self, g: BipartiteGraph, k_max: int, rng: np.random.Generator, deadline: float | None) -> None:
         self.g, self.back, self.k_max, self.rng, self.deadline = g, g.T, k_max, rng, deadline
+        self.columns = _COLUMNS if g.n_edges <= _MANY else _FEWER_COLUMNS
         self.matrix = g.biadjacency.astype(np.float32)
         self.transposed = self.matrix.T.tocsr()
         self.fewest = np.full(k_max, g.n_right + 1)  # neighbours, by size
@@ -119,7 +122,7 @@ class _Search:
 
     def offer(self, keys: Keys) -> None:
         """Score every prefix of every order, and of the one that takes along what is free."""
-        self._sweep(over_neighbours(self.g, self._sweep(keys), np.maximum, 0))
+        self._sweep(_over_neighbours(self.g, self._sweep(keys), np.maximum, 0))
 
     def _sweep(self, keys: Keys) -> Keys:
         """Score every prefix, and return how many vertices each right vertex has to wait for a neighbour."""
@@ -127,18 +130,18 @@ class _Search:
         order = np.argsort(keys, axis=0, kind="stable")
         rank = np.empty(keys.shape, np.int32)
         np.put_along_axis(rank, order, np.arange(n, dtype=np.int32)[:, None], axis=0)
-        first = over_neighbours(self.back, rank, np.minimum, n)
+        first = _over_neighbours(self.back, rank, np.minimum, n)
         flat = (first + np.arange(columns) * (n + 1)).ravel()
         counts = np.bincount(flat, minlength=columns * (n + 1)).reshape(columns, n + 1)
         counts = np.cumsum(counts[:, : self.k_max], axis=1)
         column = counts.argmin(axis=0)
         fewest = counts[column, np.arange(self.k_max)]
         np.minimum(self.fewest, fewest, out=self.fewest)
-        k = self._best_size(fewest)
+        k = self.best_size(fewest)
         self.consider(order[:k, column[k - 1]])
         return first
 
-    def _best_size(self, fewest: NDArray[np.int64]) -> int:
+    def best_size(self, fewest: NDArray[np.int64]) -> int:
         return int((fewest / np.arange(1, self.k_max + 1)).argmin()) + 1
 
     # --- greedy growth ---
@@ -150,10 +153,10 @@ class _Search:
         starts = starts[np.argsort(self.g.left_degrees[starts], kind="stable")]
         # Finding the least of n numbers a step is fast, counting down for each edge of a new neighbour is not.
         starts = starts[: max(_COLUMNS, _GROWTH_COST // (n * steps + 64 * self.g.n_edges))]
-        for begin in range(0, starts.size, 2 * _COLUMNS):
+        for begin in range(0, starts.size, self.columns):
             if self.late:
                 return
-            self.offer(self._grown(starts[begin : begin + 2 * _COLUMNS], steps))
+            self.offer(self._grown(starts[begin : begin + self.columns], steps))
 
     def _grown(self, chosen: NDArray[Any], steps: int) -> Keys:
         n, column = self.g.n_left, np.arange(chosen.size)
@@ -176,48 +179,31 @@ class _Search:
 
     # --- annealing ---
 
-    def anneal(self, steps: int, *, first: bool) -> None:
-        """Anneal a block of columns: the first time sizes of all scales, then those around the best."""
+    def anneal(self, steps: int, favourite: int) -> None:
+        """Anneal a block of columns: half of them for sets of one size, the others for sizes of all scales."""
         if self.late:
             return
-        n, columns = self.g.n_left, _COLUMNS if self.g.n_edges <= _MANY else _FEWER_COLUMNS
-        sizes = np.full(columns, self._best_size(self.fewest))
-        if first:
-            sizes[:] = self.k_max
-            sizes[: columns // 2] = np.rint(np.geomspace(1, self.k_max, columns // 2))
-        restarted = (np.arange(columns) % 2 == 1) & (not first)
-        spread, rate = np.where(restarted, _SPREADS[1], _SPREADS[0]), np.where(restarted, _RATES[1], _RATES[0])
-        wishes = self._combinations(columns)
-        wishes[:, restarted] = self.rng.standard_normal((n, int(restarted.sum())), np.float32)
-        wishes[np.ix_(self.members, restarted)] -= 3
-        s = _memberships(wishes, sizes, spread)
+        n, columns = self.g.n_left, self.columns
+        sizes = np.full(columns, favourite)
+        sizes[: columns // 2] = np.rint(np.geomspace(1, self.k_max, columns // 2))
+        s = _memberships(self.rng.standard_normal((n, columns), np.float32), sizes, _SPREADS[0])
         # x_j is half the degree where half of the vertices are members.
         unit = self.g.n_edges / self.g.n_right * sizes / n
-        grid = np.arange(_LEVELS * int(self.back.left_degrees.max()) + 1) / _LEVELS
+        longest = min(self.back.left_degrees.max(), 100 / _RATES[0] * unit.max())  # exp(-100) is nothing
+        grid = np.arange(_LEVELS * math.ceil(longest) + 1) / _LEVELS
         offsets = np.arange(columns) * grid.size
-        for step in range(steps):
+        for rate, spread in zip(np.geomspace(*_RATES, steps), np.geomspace(*_SPREADS, steps), strict=True):
             if self.late:
                 break
-            part = step / steps
-            now = rate * (_RATES[2] / rate) ** part / unit
-            table = np.exp(-np.outer(now, grid)).astype(np.float32).ravel()
-            x = (self.transposed @ s).astype(np.int64)
-            # A member asks what would be new without itself.
-            wishes = self.matrix @ table[x + offsets] / np.maximum(table[s.astype(np.int64) + offsets], 1e-30)
-            s = np.rint((s + _memberships(wishes, sizes, spread * (_SPREADS[2] / spread) ** part)) / 2)
+            table = np.exp(-np.outer(rate / unit, grid)).astype(np.float32).ravel()
+            x = np.minimum(self.transposed @ s, grid.size - 1).astype(np.int64)
+            own = np.minimum(s, grid.size - 1).astype(np.int64)  # a member asks what would be new without itself
+            wishes = self.matrix @ table[x + offsets] / np.maximum(table[own + offsets], 1e-30)
+            s = np.rint((s + 4 * _memberships(wishes, sizes, spread)) / 5)
         self.offer(-s)
 
-    def _combinations(self, columns: int) -> NDArray[np.float32]:
-        """Return random combinations of leading singular vectors, the constant one taken out."""
-        x = self.rng.standard_normal((self.g.n_left, columns), np.float32)
-        for _ in range(_POWER_STEPS):
-            x -= x.mean(axis=0)
-            x = self.matrix @ (self.transposed @ x)
-            x /= np.sqrt((x * x).sum(axis=0)) + np.float32(1e-30)
-        return x
 
-
-def _memberships(wishes: NDArray[np.float32], sizes: NDArray[np.int64], spread: NDArray[np.float64]) -> Any:
+def _memberships(wishes: NDArray[np.float32], sizes: NDArray[np.int64], spread: float) -> Any:
     """Return memberships in 0.._LEVELS, half of it at rank `size`, falling linearly over the ranks around."""
     n, columns = wishes.shape
     reach = np.maximum(1, spread * np.minimum(sizes, n - sizes)).astype(np.int64)
@@ -227,7 +213,7 @@ def _memberships(wishes: NDArray[np.float32], sizes: NDArray[np.int64], spread: 
     return np.rint(np.clip(_LEVELS * (0.5 - (wishes - middle) / (high - low + np.float32(1e-30))), 0, _LEVELS))
 
 
-def over_neighbours(g: BipartiteGraph, values: Keys, reduction: np.ufunc, default: int) -> Keys:
+def _over_neighbours(g: BipartiteGraph, values: Keys, reduction: np.ufunc, default: int) -> Keys:
     """Reduce values of the right vertices over the neighbours of each left vertex; `default` where there are none."""
     result = np.full((g.n_left, values.shape[1]), default, values.dtype)
     occupied = g.left_degrees > 0

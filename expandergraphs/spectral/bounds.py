@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg, sparse, special
 
 from expandergraphs.bipartite import BipartiteGraph, check_graph
@@ -209,7 +210,7 @@ def proved_below(run: Bidiagonalisation, bound: float, most_steps: int, rng: np.
 def _proved_upper(matrix: sparse.csr_array, known: Vector, run: Bidiagonalisation) -> float:
     """Return a bound on the largest value of ``M (I - known known')``: the run's and a little, by a Cholesky factor."""
     n, bound = matrix.shape[1], run.products.norm_bound
-    gram = (matrix.T @ matrix).toarray()
+    gram = _gram(matrix)
     image = gram @ known
     gram -= np.outer(image, known)
     gram -= np.outer(known, image - (known @ image) * known)
@@ -226,6 +227,18 @@ def _proved_upper(matrix: sparse.csr_array, known: Vector, run: Bidiagonalisatio
             continue
         return math.sqrt(square + gamma * trace + rounding)
     return math.inf
+
+
+def _gram(matrix: sparse.csr_array) -> NDArray[np.float64]:
+    """Return M'M, dense; in whole rows at a time where M is not sparse enough for a sparse product to be cheaper."""
+    n_rows, n = matrix.shape
+    if matrix.nnz**2 / n_rows < n_rows * n * n / 50:
+        return (matrix.T @ matrix).toarray()  # type: ignore[no-any-return]
+    gram = np.zeros((n, n))
+    for start in range(0, n_rows, n):
+        rows = matrix[start : start + n].toarray()
+        gram += rows.T @ rows
+    return gram
 
 
 def _most_unseen(run: Bidiagonalisation, sigma: Vector) -> Vector:

@@ -29,7 +29,6 @@ from expandergraphs.spectral.products import Products, Vector, square
 MOST_STEPS = 20_000
 _NOTHING = 1e-10  # relative to the largest alpha or beta: below, going on would be building on rounding
 _TOLERANCE = 5e-9  # of a residual, relative to the largest singular value
-_SETTLED = 1e-12  # residual of a value that further steps can only blur
 
 
 class NoConvergenceError(Exception):
@@ -55,7 +54,6 @@ class Bidiagonalisation:
         self.alphas: list[float] = []
         self.betas: list[float] = []
         self._largest = 0.0
-        self._settled: int | None = None  # steps after which the largest value had converged
         self._v, self._u = start.copy(), np.zeros(products.shape[0])
         self.start_norm = products.normalise(self._v, square(start), self.known)
         self.exhausted = self.start_norm <= 1e-8 * math.sqrt(square(start))
@@ -81,10 +79,7 @@ class Bidiagonalisation:
     def leading(self) -> tuple[float, float]:
         """Return the largest singular value so far, and how far at most it is from one of the matrix."""
         value, vector = self._leading_pair()
-        error = abs(float(vector[-1])) * self.betas[vector.size // 2 - 1] if vector.size else 0.0
-        if error <= _SETTLED * value:
-            self._settled = vector.size // 2
-        return value, error
+        return value, abs(float(vector[-1])) * self.betas[-1] if self.betas else 0.0
 
     def converge(self) -> None:
         """Take steps until `leading` is within 5e-9 times the largest singular value of one of the matrix.
@@ -119,7 +114,7 @@ class Bidiagonalisation:
 
     def _leading_pair(self) -> tuple[float, Vector]:
         """Return the largest eigenpair of [[0, R'], [R, 0]], ordered v_1, u_1, v_2, u_2, ..."""
-        n = 2 * (self._settled or len(self.alphas))
+        n = 2 * len(self.alphas)
         if n == 0:
             return 0.0, np.zeros(0)
         beside = np.stack([self.alphas, self.betas], axis=1).ravel()[: n - 1]

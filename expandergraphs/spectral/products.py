@@ -6,7 +6,7 @@ a block returns does not depend on how many threads there are.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TypeVar
@@ -67,10 +67,14 @@ class Products:
         """Return the norm of M x."""
         return math.sqrt(self.forward(x, np.zeros(self.shape[0]), 0.0))
 
-    def normalise(self, x: Vector, squared: float, known: Iterable[Vector]) -> float:
+    def normalise(self, x: Vector, squared: float, known: Sequence[Vector]) -> float:
         """Make x, whose squared norm is given, orthogonal to unit vectors; divide by its norm, which is returned."""
-        for vector in known:
-            squared = self.take_out(x, vector)
+        before = math.inf
+        # Where little is left, rounding has put something of the vectors back: twice is enough.
+        while known and squared < 0.01 * before:
+            before = squared
+            for vector in known:
+                squared = self.take_out(x, vector)
 
         def scale(piece: slice) -> float:
             x[piece] *= 1 / norm

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import expandergraphs as eg
-from expandergraphs import cli
+from expandergraphs import cli, demo
 from expandergraphs.study import Study
 
 
@@ -107,8 +107,13 @@ def test_the_command_is_installed():
     assert "Traceback" not in result.stderr
 
 
+def measure_quickly(nets):
+    return {name: eg.report(net, quick=True) for name, net in nets.items()}
+
+
 def test_demo_without_torch(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "_training", lambda: None)
+    monkeypatch.setattr(demo, "measure", measure_quickly)
     result = run("demo", "-o", tmp_path)
     assert result.exit_code == 0
     assert "pip install 'expandergraphs[demo]'" in result.output
@@ -133,7 +138,9 @@ def test_demo_with_a_stand_in_for_training(tmp_path, monkeypatch):
     assert result.output.count("90.50 ± 0.71") == 5
     records = json.loads((tmp_path / "results.json").read_text())
     assert records["test_accuracy_by_epoch"]["dense"] == [[50, 70, 90], [50, 70.5, 91]]
-    assert records["measures"]["radix"]["graphs"][0]["n_edges"] == 23_520
+    (first, second) = records["measures"]["radix"]["graphs"]
+    assert (first["n_edges"], second["intervals"]["left"]["upper"]) == (23_520, 1 / 3)
+    assert "0.3333" in result.output
     assert len(list(tmp_path.glob("*.png"))) == 5
 
 

@@ -18,7 +18,7 @@ from expandergraphs.report import CELLS
 from expandergraphs.results import as_plain, as_text, build
 from expandergraphs.rng import streams
 from expandergraphs.spectral import dense as dense_way
-from tests.core.test_cli import run
+from tests.core.test_cli import measure_quickly, run
 from tests.core.test_generators import near_regular, p_value, regular
 from tests.core.test_spectral import dense
 
@@ -276,7 +276,7 @@ def test_accuracy_is_the_mean_at_the_epochs_given(ax):
 
 def test_the_demo_s_tables():
     nets = demo.families(0)
-    measured = demo.measure({name: nets[name] for name in ("random", "radix")})
+    measured = measure_quickly({name: nets[name] for name in ("random", "radix")})
     assert measured["random"].graphs[0].spectrum == eg.spectral_gap(nets["random"].layers[0])
     accuracies = dict.fromkeys(("random", "radix", "dense"), np.array([[95.0, 90.0], [99.0, 92.0]]))
     table = demo.results_table(measured, accuracies)
@@ -292,6 +292,7 @@ def test_each_seed_trains_its_own_graphs(tmp_path, monkeypatch):
         return [50.0] * epochs
 
     monkeypatch.setattr(cli, "_training", lambda: train)
+    monkeypatch.setattr(demo, "measure", measure_quickly)
     run("demo", "-o", tmp_path, "--seeds", 2, "--epochs", 1)
     assert graphs[:2] == [demo.families(0)["random"], demo.families(1)["random"]]
 

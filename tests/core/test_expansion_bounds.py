@@ -112,6 +112,12 @@ def test_by_degrees():
     assert by_degrees(g, 3).tolist() == [1, 1, 2]
     # One vertex alone has as many neighbours as its degree, whatever the others can take.
     assert by_degrees(eg.random_left_regular(20, 30, 7, rng=0), 2).tolist() == [7, 7]
+    # Two vertices bring six ends, and no vertex takes more than two of them, though one has degree 10.
+    hub = BipartiteGraph.from_edges(10, 21, [(i, j) for i in range(10) for j in (0, 2 * i + 1, 2 * i + 2)])
+    assert by_degrees(hub, 2).tolist() == [3, 5]
+    # Three vertices could take two of six ends each, but one of the two vertices has five neighbours.
+    mixed = BipartiteGraph.from_edges(4, 5, [(0, 0), *((i, j) for i in (1, 2, 3) for j in range(5))])
+    assert by_degrees(mixed, 2).tolist() == [1, 5]
     lonely = BipartiteGraph.from_edges(3, 2, [(0, 0), (0, 1)])
     assert by_degrees(lonely, 3).tolist() == [0, 0, 2]
 
@@ -122,6 +128,16 @@ def test_graphs_without_a_choice():
     complete = BipartiteGraph.from_biadjacency(np.ones((5, 6)))
     assert neighbour_floors(complete, 5, 0.0, 0.0).tolist() == [0] + [6] * 5
     assert spectral_weighting(complete).sigma == 0
+
+
+def test_floors_ascend():
+    """Whatever sigma is said to be: the bound by pairs alone would be 3, 4, 3 here."""
+    assert neighbour_floors(eg.random_regular(3, 3, 2, rng=0), 3, 0.0, INF).tolist() == [0, 3, 4, 4]
+
+
+def test_lines_are_rounded_up():
+    star = BipartiteGraph.from_biadjacency(np.ones((4, 1)))
+    assert neighbour_floors(star, 4, INF, INF, lines=[(3, 2, 1), (1, 1, 9)]).tolist() == [0, 1, 3, 4, 6]
 
 
 # --- weights ---
@@ -182,6 +198,7 @@ def test_large_graphs_get_even_volumes_and_a_probable_bound(g, monkeypatch):
         )
     )
     assert even > plain
+    assert spectral_weighting(eg.random_regular(40, 40, 5, rng=0), rng=0).sigma == 1  # nothing to even out
 
 
 def test_weightings():

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import block_diag
-from scipy.sparse.linalg import ArpackNoConvergence
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph
-from expandergraphs.spectral import gap as spectral
+from expandergraphs.spectral import dense as dense_way
+from expandergraphs.spectral import gap as gap_module
+from expandergraphs.spectral import lanczos, values
 from tests.core.strategies import pairs
 
 
@@ -37,16 +38,48 @@ def test_agrees_with_a_dense_decomposition(example):
 @settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32), st.data())
 def test_the_sparse_way_agrees_with_the_dense_one(n_left, n_right, seed, data):
-    """With the limit at 4 vertices, most of these graphs go through ARPACK."""
+    """With the limit at 4 vertices, most of these graphs are iterated."""
     n_edges = data.draw(st.integers(0, n_left * n_right))
     family = data.draw(st.sampled_from([eg.random_bipartite, eg.random_regular]))
     g = family(n_left, n_right, n_edges=n_edges, rng=seed)
     k = data.draw(st.integers(0, min(n_left, n_right)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spectral, "DENSE_LIMIT", 4)
-        values, gap = eg.singular_values(g, k), eg.spectral_gap(g)
-    np.testing.assert_allclose(values, dense(g)[:k], atol=1e-7)
-    np.testing.assert_allclose([gap.sigma1, gap.sigma2], [*dense(g), 0][:2], atol=1e-7)
+        patch.setattr(dense_way, "DENSE_LIMIT", 4)
+        found, gap = eg.singular_values(g, k), eg.spectral_gap(g)
+    np.testing.assert_allclose(found, dense(g)[:k], atol=1e-8 * dense(g)[0])
+    np.testing.assert_allclose([gap.sigma1, gap.sigma2], [*dense(g), 0][:2], atol=1e-8 * dense(g)[0])
+
+
+def any_shape(rng):
+    """Graphs of every awkward kind: one vertex, no edge, low rank, equal components, rings, almost all edges."""
+    kind, (a, b) = rng.integers(9), rng.integers(1, 50, 2).tolist()
+    if kind <= 1:
+        return eg.random_bipartite(*((1, b) if kind else (a, 1)), p=0.6, rng=rng)
+    if kind == 2:
+        return eg.random_bipartite(a, b, n_edges=0)
+    if kind in (3, 4):
+        small = eg.random_bipartite(*rng.integers(1, 10, 2).tolist(), p=rng.random(), rng=rng).biadjacency.toarray()
+        repeated = np.ones(rng.integers(1, 6, 2)) if kind == 3 else np.eye(rng.integers(2, 5))
+        return BipartiteGraph.from_biadjacency(np.kron(repeated, small))
+    if kind == 5:
+        return eg.random_regular(a, a, int(rng.integers(1, a + 1)), rng=rng)
+    if kind == 6:
+        return BipartiteGraph.from_biadjacency(np.eye(a + 2) + np.roll(np.eye(a + 2), 1, axis=0))
+    if kind == 7:
+        return eg.random_bipartite(a, b, n_edges=a * b - min(a * b, int(rng.integers(1, 9))), rng=rng)
+    return eg.random_bipartite(a, b, n_edges=int(rng.integers(0, a * b + 1)), rng=rng)
+
+
+def test_a_thousand_shapes(monkeypatch):
+    """Within 1e-8 of the largest value, none of them decomposed densely unless half of the values are asked for."""
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 1)
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        g = any_shape(rng)
+        expected = dense(g)
+        k = min(expected.size, int(rng.integers(1, 9)))
+        found = eg.singular_values(g, k)
+        np.testing.assert_allclose(found, expected[:k], atol=1e-8 * expected[0], err_msg=repr(g))
 
 
 @pytest.mark.parametrize(
@@ -74,31 +107,37 @@ def test_degenerate_large_graphs(blocks, values):
 )
 @pytest.mark.parametrize("k", [2, 3, 6])
 def test_multiple_values_are_counted_on_the_sparse_way_too(g, k, monkeypatch):
-    monkeypatch.setattr(spectral, "DENSE_LIMIT", 4)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 4)
     np.testing.assert_allclose(eg.singular_values(g, k), dense(g)[:k], rtol=1e-9)
 
 
 def test_where_iterating_fails_the_dense_way_is_taken(monkeypatch):
     n = 120
     path = BipartiteGraph.from_edges(n, n, [(i, i) for i in range(n)] + [(i, i + 1) for i in range(n - 1)])
-
-    def fail(*_, **__):
-        raise ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
-
-    monkeypatch.setattr(spectral, "DENSE_LIMIT", 4)
-    monkeypatch.setattr(spectral, "svds", fail)
+    ring = BipartiteGraph.from_biadjacency(np.eye(n) + np.roll(np.eye(n), 1, axis=0))
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 4)
+    monkeypatch.setattr(lanczos, "MOST_STEPS", 3)
     np.testing.assert_allclose(eg.singular_values(path, 2), dense(path)[:2])
-    monkeypatch.setattr(spectral, "_DENSE_AT_ALL", 100)
-    with pytest.raises(ValueError, match="120 x 120 lie too close together"):
-        eg.spectral_gap(path)
+    np.testing.assert_allclose(eg.spectral_gap(ring).sigma2, dense(ring)[1])
+    monkeypatch.setattr(values, "_DENSE_AT_ALL", 100)
+    for g in (path, ring):
+        with pytest.raises(ValueError, match="120 x 120 lie too close together"):
+            eg.spectral_gap(g)
 
 
 def test_a_long_graph_is_not_made_dense(monkeypatch):
     g = eg.random_bipartite(40, 100_000, n_edges=4000, rng=0)
     expected = np.sqrt(np.linalg.eigvalsh((g.biadjacency @ g.biadjacency.T).toarray())[:-3:-1])
-    monkeypatch.setattr(spectral, "DENSE_LIMIT", 100)
-    monkeypatch.setattr(spectral, "_dense", None)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 100)
+    monkeypatch.setattr(values, "dense_values", None)
     np.testing.assert_allclose(eg.singular_values(g, 2), expected, rtol=1e-9)
+
+
+def test_many_values_are_computed_densely(monkeypatch):
+    g = eg.random_bipartite(60, 50, n_edges=300, rng=0)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 4)
+    monkeypatch.setattr(values, "Products", None)
+    np.testing.assert_allclose(eg.singular_values(g), dense(g), atol=1e-12)
 
 
 def test_a_large_graph_needs_no_dense_matrix():
@@ -131,9 +170,47 @@ def test_ramanujan_needs_a_connected_graph():
 def test_a_bound_within_rounding_is_undecided(monkeypatch):
     g = eg.random_regular(30, 30, 3, rng=0)
     bound = 2 * math.sqrt(2)
-    for sigma2, verdict in ((bound, None), (bound - 1e-13, None), (bound + 1e-9, False), (bound - 1e-9, True)):
-        monkeypatch.setattr(spectral, "_largest", lambda matrix, k, s2=sigma2: np.full(k, s2))
+    for sigma2, verdict in ((bound, None), (bound - 1e-15, None), (bound + 1e-9, False), (bound - 1e-9, True)):
+        monkeypatch.setattr(gap_module, "singular_values", lambda g, k, s2=sigma2: np.array([3, s2]))
         assert eg.spectral_gap(g).is_ramanujan is verdict
+
+
+def circulant(n, shifts):
+    return BipartiteGraph.from_biadjacency(sum(np.roll(np.eye(n), shift, axis=1) for shift in shifts))
+
+
+@pytest.mark.parametrize(
+    ("g", "verdict"),
+    [
+        (eg.random_regular(200, 200, 8, rng=0), True),
+        (eg.random_regular(300, 200, 8, rng=1), True),
+        (eg.projective_plane(11), True),
+        (eg.lps(5, 13), True),
+        (circulant(150, range(8)), False),
+        (BipartiteGraph.from_biadjacency(block_diag([circulant(40, range(3)).biadjacency] * 2)), False),
+    ],
+)
+def test_verdicts_on_the_sparse_way(g, verdict, monkeypatch):
+    bound = sum(math.sqrt(degrees[0] - 1) for degrees in (g.left_degrees, g.right_degrees))
+    assert (dense(g)[1] <= bound) == verdict
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
+    assert eg.spectral_gap(g).is_ramanujan is verdict
+    # Where no step may be spent on the proof, what is true is undecided; what is false stays so.
+    monkeypatch.setattr(gap_module, "_AFFORDABLE", 0)
+    monkeypatch.setattr(gap_module, "len", lambda steps: 0, raising=False)
+    assert eg.spectral_gap(g).is_ramanujan is (None if verdict else False)
+
+
+def test_verdicts_agree_with_the_truth(monkeypatch):
+    """Random cubic graphs lie on both sides of the bound, and close to it."""
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
+    verdicts = []
+    for seed in range(60):
+        g = eg.random_regular(80, 80, 3, rng=seed)
+        truth = eg.components(g).count == 1 and bool(dense(g)[1] <= math.sqrt(8))
+        verdicts.append((truth, eg.spectral_gap(g).is_ramanujan))
+    assert {verdict for truth, verdict in verdicts if truth} == {True}
+    assert {verdict for truth, verdict in verdicts if not truth} == {False}
 
 
 def test_irregular_graphs_have_no_verdict():

@@ -51,7 +51,7 @@ def test_a_wrong_promise_is_noticed():
 def test_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^expandergraphs (.*)$", README, re.M)
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         assert CliRunner().invoke(cli.app, shlex.split(command), catch_exceptions=False).exit_code == 0
 
