@@ -192,8 +192,9 @@ class _Spectrum:
         biregular = is_biregular(g)
         sigma = second_singular_value(g, normalised=not biregular, rng=rng)
         first = math.sqrt(g.left_degrees[0] * g.right_degrees[0]) if biregular else 1.0
-        weighting = spectral_weighting(g, deadline=deadline)
-        return cls(sigma.upper, sigma.upper / first, sigma.failure_probability, weighting)
+        weighting = spectral_weighting(g, deadline=deadline, rng=rng)
+        failure = sigma.failure_probability + weighting.failure_probability
+        return cls(sigma.upper, sigma.upper / first, failure, weighting)
 
     @property
     def T(self) -> "_Spectrum":

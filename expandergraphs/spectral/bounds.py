@@ -43,7 +43,7 @@ from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse, special
+from scipy import linalg, sparse
 
 from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.operators import normalised_biadjacency
@@ -182,6 +182,8 @@ def probable_upper(runs: Sequence[Bidiagonalisation], failure_probability: float
     candidates = largest + runs[0].products.norm_bound * np.geomspace(1e-10, 1, 400)
     unseen = sum(_most_unseen(run, candidates) ** 2 for run in runs)
     # The sum of len(runs) squared normal numbers is smaller with the failure probability.
+    from scipy import special  # here, as it takes longer to load than all of this package
+
     excluded = unseen < 2 * special.gammaincinv(len(runs) / 2, failure_probability)
     return float(candidates[excluded][0]) * (1 + 1e-12) if excluded.any() else math.inf
 
