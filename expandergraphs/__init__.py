@@ -6,7 +6,8 @@ Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `r
 `graph_challenge_layers`.
 
 Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansion`, `conductance`, `sampled_expansion`,
-`mixing_discrepancy`. Spectrum: `spectral_gap`, `singular_values`. Paths: `components`, `path_counts`,
+`mixing_discrepancy`. Spectrum: `spectral_gap`, `singular_values`, `second_singular_value`,
+`spectral_density`, `biregular_law`, `irregular_gaps`. Paths: `components`, `path_counts`,
 `is_path_symmetric`, `reachability`, `receptive_fields`, `dead_units`, `sensitivity_depth`, `family_sensitivity_depth`,
 `distances`, `girth`.
 
@@ -37,18 +38,23 @@ from expandergraphs.reach import DeadUnits, ReceptiveFields, dead_units, reachab
 from expandergraphs.report import Report, report
 from expandergraphs.sensitivity import SensitivityDepth, family_sensitivity_depth, sensitivity_depth
 from expandergraphs.spectral.bounds import SingularValueBounds, second_singular_value
+from expandergraphs.spectral.density import SpectralDensity, spectral_density
 from expandergraphs.spectral.gap import SpectralGap, singular_values, spectral_gap
+from expandergraphs.spectral.irregular import IrregularGaps, irregular_gaps
+from expandergraphs.spectral.law import BiregularLaw, biregular_law
 from expandergraphs.study import Study, study
 
 __version__ = "0.1.0"
 __all__ = [
     "BestOf",
     "BipartiteGraph",
+    "BiregularLaw",
     "Components",
     "CutInterval",
     "DeadUnits",
     "Distances",
     "GenerationError",
+    "IrregularGaps",
     "LayerShape",
     "LayeredGraph",
     "MixingDiscrepancy",
@@ -58,12 +64,14 @@ __all__ = [
     "SampledExpansion",
     "SensitivityDepth",
     "SingularValueBounds",
+    "SpectralDensity",
     "SpectralGap",
     "Study",
     "VertexExpansion",
     "Witness",
     "array_code",
     "best_of",
+    "biregular_law",
     "block_expander",
     "cayley_f2",
     "components",
@@ -76,6 +84,7 @@ __all__ = [
     "girth",
     "graph_challenge",
     "graph_challenge_layers",
+    "irregular_gaps",
     "is_path_symmetric",
     "load",
     "load_graph_challenge",
@@ -100,6 +109,7 @@ __all__ = [
     "second_singular_value",
     "sensitivity_depth",
     "singular_values",
+    "spectral_density",
     "spectral_gap",
     "spread",
     "study",
