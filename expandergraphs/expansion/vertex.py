@@ -100,7 +100,8 @@ def vertex_expansion(
     max_fraction : float
         S has at most this fraction of the vertices of its side.
     time_limit : float, optional
-        Seconds after which the interval reached so far is returned. Without, the result depends on `rng` alone.
+        Seconds after which the interval reached so far is returned. The second singular value and the minimum cuts are
+        finished first, however long they take. Without a limit, the result depends on `rng` alone.
     rng : None, int, SeedSequence or Generator
         Source of randomness of the search, and of Lanczos starts above 4,096 vertices.
     progress : callable(lower, upper), optional
