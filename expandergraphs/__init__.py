@@ -7,7 +7,7 @@ Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `r
 
 Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansion`, `conductance`, `sampled_expansion`,
 `mixing_discrepancy`. Spectrum: `spectral_gap`, `singular_values`, `second_singular_value`,
-`spectral_density`, `biregular_law`, `irregular_gaps`. Paths: `components`, `path_counts`,
+`spectral_density`, `biregular_law`, `irregular_gaps`. Paths: `components`, `path_counts`, `n_paths`,
 `is_path_symmetric`, `reachability`, `receptive_fields`, `dead_units`, `sensitivity_depth`, `family_sensitivity_depth`,
 `distances`, `girth`.
 
@@ -33,7 +33,7 @@ from expandergraphs.generators.regular import random_regular
 from expandergraphs.interchange import load, load_graph_challenge, save, save_graph_challenge
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.operators import normalised_biadjacency
-from expandergraphs.paths import Components, components, is_path_symmetric, path_counts
+from expandergraphs.paths import Components, components, is_path_symmetric, n_paths, path_counts
 from expandergraphs.reach import DeadUnits, ReceptiveFields, dead_units, reachability, receptive_fields
 from expandergraphs.report import Report, report
 from expandergraphs.sensitivity import SensitivityDepth, family_sensitivity_depth, sensitivity_depth
@@ -90,6 +90,7 @@ __all__ = [
     "load_graph_challenge",
     "lps",
     "mixing_discrepancy",
+    "n_paths",
     "normalised_biadjacency",
     "path_counts",
     "projective_plane",

@@ -3,15 +3,12 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from expandergraphs._study_graphs import Record
-from expandergraphs.results import build, number
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from expandergraphs.results import Table, number
 
 CONFIDENCE = 0.95
 _FEWEST_EQUAL = 5  # two families of as many equal values each: by chance with p = 2 / 252; of four, 2 / 70
@@ -86,7 +83,7 @@ def summarise(records: Iterable[Record], quantity: str) -> tuple[Summary, ...]:
     return tuple(_summary(quantity, group, ends) for group in groups.values())
 
 
-def table_of(records: Iterable[Record], quantity: str) -> "Table":
+def table_of(records: Iterable[Record], quantity: str) -> Table:
     """Build the table of a quantity; see `Study.table`."""
     rows: list[dict[str, Any]] = list(records)
     found = {(s.n_left, s.n_right, s.n_edges, s.family): s for s in summarise(rows, quantity)}
@@ -108,7 +105,7 @@ def table_of(records: Iterable[Record], quantity: str) -> "Table":
         lines.append([*first, row["family"], summary.graphs, mean, limits, order])
         above.append(summary)
     headings = ["size", "edges", "degree", "family", "graphs", "mean", "95 % limits", "against those above"]
-    return build(quantity, headings, lines, left=["size", "family", "against those above"], caption=CAPTION)
+    return Table.of(quantity, headings, lines, left=["size", "family", "against those above"], caption=CAPTION)
 
 
 def _interval(lower: float, upper: float) -> str:

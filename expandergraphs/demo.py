@@ -16,12 +16,11 @@ from expandergraphs.generators.like import random_like
 from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.report import CELLS, Report, measures_table, report
-from expandergraphs.results import build
+from expandergraphs.results import Table
 from expandergraphs.rng import streams
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.table import Table
 
 SIZES = (784, 300, 100)
 SYSTEMS = ((10, 10),)
@@ -42,7 +41,7 @@ def families(seed: int) -> dict[str, LayeredGraph]:
     return nets | {"radix": radix}
 
 
-def measures_tables(reports: Mapping[str, Report]) -> list["Table"]:
+def measures_tables(reports: Mapping[str, Report]) -> list[Table]:
     """One table a layer, one column a family."""
     return [
         measures_table(
@@ -53,7 +52,7 @@ def measures_tables(reports: Mapping[str, Report]) -> list["Table"]:
     ]
 
 
-def results_table(reports: Mapping[str, Report], accuracies: Mapping[str, NDArray[np.float64]]) -> "Table":
+def results_table(reports: Mapping[str, Report], accuracies: Mapping[str, NDArray[np.float64]]) -> Table:
     """One row a network: what was measured, and the accuracy after the last epoch, where it was trained."""
     rows: list[list[object]] = []
     for name, result in reports.items():
@@ -70,7 +69,7 @@ def results_table(reports: Mapping[str, Report], accuracies: Mapping[str, NDArra
         headings.append("test accuracy %")
         caption += f"; accuracy after the last epoch: mean ± standard deviation, seeds: {_seeds(accuracies)}"
         title += ", trained on 4,000 MNIST digits, tested on 1,000"
-    return build(title, headings, rows, left=["network"], caption=caption)
+    return Table.of(title, headings, rows, left=["network"], caption=caption)
 
 
 def draw_pictures(

@@ -95,6 +95,23 @@ def path_counts(
     return total
 
 
+def n_paths(net: LayeredGraph | BipartiteGraph) -> int:
+    """Count the directed paths from all inputs to all outputs together, exactly.
+
+    Examples
+    --------
+    >>> from expandergraphs import radix_net
+    >>> n_paths(radix_net([[3, 3, 4], [6, 2]], [1, 1, 1, 1, 1, 1])) == 36 * 36 * 12
+    True
+    """
+    net = as_net(net)
+
+    def add(block: BipartiteGraph, source: NDArray[Any], target: NDArray[Any]) -> None:
+        np.add.at(target, block.indices, np.repeat(source, block.left_degrees))
+
+    return sum(deque(sweep(net, np.full(net.widths[0], 1, dtype=object), add), maxlen=1)[0])
+
+
 def is_path_symmetric(net: LayeredGraph | BipartiteGraph) -> bool:
     """Tell whether every input is joined to every output by the same, positive number of paths.
 

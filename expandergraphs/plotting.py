@@ -12,13 +12,15 @@ from numpy.typing import ArrayLike
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.layered import LayeredGraph, as_net
+from expandergraphs.spectral.density import SpectralDensity, spectral_density
 from expandergraphs.spectral.gap import singular_values, spectral_gap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KINDS = ("pattern", "spectrum", "network")
+KINDS = ("pattern", "spectrum", "density", "network")
+_BY_LAYER = ("spectrum", "density")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 
@@ -29,8 +31,9 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
     Parameters
     ----------
     graphs : mapping {name: BipartiteGraph or LayeredGraph}
-    kind : {"pattern", "spectrum", "network"}
-        One biadjacency for each layer, one panel of singular values for each layer, or each network as nodes and edges.
+    kind : {"pattern", "spectrum", "density", "network"}
+        One biadjacency for each layer, one panel of singular values for each layer, or of their density, which takes
+        graphs of any size, or each network as nodes and edges.
 
     Raises
     ------
@@ -43,14 +46,19 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
     depths = sorted({len(net.layers) for net in nets.values()})
     if not nets or kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)} and there must be a graph, got {kind!r}")
-    if kind == "spectrum" and len(depths) > 1:
+    if kind in _BY_LAYER and len(depths) > 1:
         raise ValueError(f"spectra are compared layer by layer; these networks have {depths} layers of edges")
-    rows, columns = (1, depths[-1]) if kind == "spectrum" else (len(nets), 1 if kind == "network" else depths[-1])
+    rows, columns = (1, depths[-1]) if kind in _BY_LAYER else (len(nets), 1 if kind == "network" else depths[-1])
     figure = Figure(figsize=(max(5.5, 4 * columns), 4.2 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
-    if kind == "spectrum":
+    if kind in _BY_LAYER:
         for k, ax in enumerate(panels[0]):
-            plot_singular_values({name: net.layers[k] for name, net in nets.items()}, ax).set_title(f"layer {k + 1}")
+            layers = {name: net.layers[k] for name, net in nets.items()}
+            if kind == "spectrum":
+                plot_singular_values(layers, ax)
+            else:
+                plot_spectral_density({name: spectral_density(g, moments=64, rng=0) for name, g in layers.items()}, ax)
+            ax.set_title(f"layer {k + 1}")
         return figure
     for row, (name, net) in zip(panels, nets.items(), strict=True):
         if kind == "network":
@@ -117,6 +125,34 @@ def plot_singular_values(graphs: Mapping[str, BipartiteGraph], ax: "Axes") -> "A
         textcoords="offset points", ha="right", color="0.25",
     )  # fmt: skip
     ax.set(xlabel="index k (k = 1 left out)", ylabel=r"singular value $\sigma_k$")
+    ax.set_ylim(bottom=0)
+    ax.legend()
+    return ax
+
+
+def plot_spectral_density(densities: Mapping[str, SpectralDensity], ax: "Axes") -> "Axes":
+    """Plot the density of the singular values of each graph, and the law that graphs of its degrees tend to.
+
+    A band of two standard errors is drawn where the density was estimated. A first value that was taken out is not
+    shown. Each different law is a dotted black line, of Godsil and Mohar.
+
+    Raises
+    ------
+    ValueError
+        If there is no density.
+    """
+    if not densities:
+        raise ValueError("plot_spectral_density needs at least one density")
+    for k, (name, found) in enumerate(densities.items()):
+        colour, ends = COLOURS[k % 7], 2 * found.error
+        ax.fill_between(found.grid, found.density - ends, found.density + ends, color=colour, alpha=0.2, lw=0)
+        ax.plot(found.grid, found.density, label=name, color=colour, linestyle=STYLES[k % 7], lw=1.8)
+    for law in dict.fromkeys(found.law for found in densities.values()):
+        if law is not None and law.atom is None:
+            s = np.linspace(law.lower, law.upper, 500)
+            name = f"limiting law, degrees {law.d_left} and {law.d_right}"
+            ax.plot(s, law.density(s), label=name, color="black", linestyle=(0, (1, 1)), lw=1.2)
+    ax.set(xlabel=r"singular value $\sigma$", ylabel="density")
     ax.set_ylim(bottom=0)
     ax.legend()
     return ax

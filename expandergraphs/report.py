@@ -3,26 +3,26 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import Any
 
 from numpy.typing import NDArray
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.distances import Distances, distances, girth
 from expandergraphs.expansion.edge import CutInterval, conductance, edge_expansion
+from expandergraphs.expansion.mixing import MixingDiscrepancy, mixing_discrepancy
 from expandergraphs.expansion.sampled import SampledExpansion, sampled_expansion
 from expandergraphs.expansion.vertex import VertexExpansion, vertex_expansion
 from expandergraphs.layered import LayeredGraph, as_net
-from expandergraphs.paths import components, is_path_symmetric
+from expandergraphs.paths import components, is_path_symmetric, n_paths
 from expandergraphs.reach import dead_units, receptive_fields
-from expandergraphs.results import Printable, build, number
+from expandergraphs.results import Printable, Table, number
 from expandergraphs.rng import RNG, streams
 from expandergraphs.sensitivity import sensitivity_depth
+from expandergraphs.spectral.density import SpectralDensity, spectral_density
 from expandergraphs.spectral.gap import SpectralGap, spectral_gap
 from expandergraphs.spectral.irregular import IrregularGaps, irregular_gaps
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 MOST_COLUMNS = 6  # graphs beside each other
 
@@ -64,8 +64,8 @@ class Intervals:
 class GraphReport:
     """Measures of one bipartite graph.
 
-    `sampled` is None where neither side has two vertices; `intervals`, `girth` and `distances` are None in a quick
-    report.
+    `sampled` is None where neither side has two vertices; `intervals`, `mixing`, `spectral_density`, `girth` and
+    `distances` are None in a quick report, and `spectral_density` also where there is no value to describe.
     """
 
     name: str
@@ -80,6 +80,8 @@ class GraphReport:
     irregular: IrregularGaps
     sampled: SampledExpansion | None
     intervals: Intervals | None
+    mixing: MixingDiscrepancy | None
+    spectral_density: SpectralDensity | None
     girth: float | None
     distances: Distances | None
 
@@ -90,6 +92,8 @@ class Paths:
 
     Attributes
     ----------
+    count : int
+        Number of directed paths from inputs to outputs.
     symmetric : bool
         Whether every input is joined to every output by the same, positive number of paths.
     fewest_inputs, mean_inputs : float
@@ -100,6 +104,7 @@ class Paths:
         Units on no path from an input to an output, and units without an edge.
     """
 
+    count: int
     symmetric: bool
     fewest_inputs: float
     mean_inputs: float
@@ -128,24 +133,25 @@ class Report(Printable):
     components: int
     paths: Paths | None
 
-    def __rich__(self) -> "Table":
+    def table(self) -> Table:
+        """Return all measures, a column or a row a graph."""
         title = f"{self.n_nodes} nodes, {self.n_edges} edges, components: {self.components}"
         if self.paths is not None:
             title += f"\n{_in_words(self.paths)}"
         return measures_table(title, {graph.name: graph for graph in self.graphs})
 
 
-def measures_table(title: str, graphs: dict[str, GraphReport]) -> "Table":
+def measures_table(title: str, graphs: dict[str, GraphReport]) -> Table:
     """Build the table of several graphs: a column each or, where they are many, a row with the measures that fit."""
     quick = all(graph.intervals is None for graph in graphs.values())
     labels = [label for label in CELLS if not (quick and label in THOROUGH)]
     caption = CAPTION if quick else f"{CAPTION}\n{INTERVALS_CAPTION}"
     if len(graphs) <= MOST_COLUMNS:
         rows = [[label, *(CELLS[label](graph) for graph in graphs.values())] for label in labels]
-        return build(title, ["", *graphs], rows, left=[""], caption=caption)
+        return Table.of(title, ["", *graphs], rows, left=[""], caption=caption)
     labels = [label for label in labels if label not in WHERE_THERE_IS_ROOM]
     rows = [[name, *(CELLS[label](graph) for label in labels)] for name, graph in graphs.items()]
-    return build(title, ["graph", *labels], rows, left=["graph"], caption=caption)
+    return Table.of(title, ["graph", *labels], rows, left=["graph"], caption=caption)
 
 
 def report(
@@ -210,6 +216,8 @@ def report(
                 irregular=irregular_gaps(block, weights),
                 sampled=sampled_expansion(block, samples=samples, rng=stream(f"{s}-{t}")) if measurable else None,
                 intervals=None if quick else _intervals(block, time_limit, stream(f"{s}-{t} intervals")),
+                mixing=None if quick else mixing_discrepancy(block, rng=stream(f"{s}-{t} mixing")),
+                spectral_density=None if quick else _density(block, stream(f"{s}-{t} density")),
                 girth=None if quick else girth(block),
                 distances=None if quick else distances(block),
             )
@@ -237,10 +245,15 @@ def _intervals(g: BipartiteGraph, time_limit: float | None, rng: RNG) -> Interva
     )
 
 
+def _density(g: BipartiteGraph, rng: RNG) -> SpectralDensity | None:
+    return spectral_density(g, rng=rng) if min(g.n_left, g.n_right) > 1 else None
+
+
 def _paths(net: LayeredGraph) -> Paths:
     fields, dead = receptive_fields(net), dead_units(net)
     seen = fields.receptive
     return Paths(
+        count=n_paths(net),
         symmetric=is_path_symmetric(net),
         fewest_inputs=float(seen.min()) if seen.size else math.nan,
         mean_inputs=float(seen.mean()) if seen.size else math.nan,
@@ -252,8 +265,10 @@ def _paths(net: LayeredGraph) -> Paths:
 
 def _in_words(paths: Paths) -> str:
     sees = f"an output sees {number(paths.mean_inputs)} inputs, at least {number(paths.fewest_inputs)}"
-    same = "the same number of paths" if paths.symmetric else "different numbers of paths"
-    return f"{sees}; {same} between inputs and outputs; dead units: {paths.dead}"
+    count = str(paths.count) if paths.count < 1e6 else f"{Decimal(paths.count):.3e}"
+    same = "as many" if paths.symmetric else "not as many"
+    layer = "no layer sees every input" if paths.depth is None else f"each unit of layer {paths.depth} sees all"
+    return f"{count} paths from inputs to outputs, {same} for each pair; {sees}; {layer}; dead units: {paths.dead}"
 
 
 def _ends(interval: VertexExpansion | CutInterval | None) -> str:
@@ -275,8 +290,12 @@ def _interval(name: str) -> Callable[[GraphReport], str]:
     return lambda graph: "-" if graph.intervals is None else _ends(getattr(graph.intervals, name))
 
 
-def _distance(name: str) -> Callable[[GraphReport], str]:
-    return lambda graph: "-" if graph.distances is None else number(getattr(graph.distances, name))
+def _measured(measure: str, value: str) -> Callable[[GraphReport], str]:
+    def cell(graph: GraphReport) -> str:
+        result = getattr(graph, measure)
+        return "-" if result is None else number(getattr(result, value))
+
+    return cell
 
 
 CELLS: dict[str, Callable[[GraphReport], str]] = {
@@ -295,19 +314,25 @@ CELLS: dict[str, Callable[[GraphReport], str]] = {
     "normalised σ2": lambda graph: number(graph.spectrum.sigma2_normalised),
     "Δr": lambda graph: number(graph.irregular.delta_r),
     "Δs": lambda graph: number(graph.irregular.delta_s),
+    "from its law": _measured("spectral_density", "law_distance"),
     "α, left": _interval("left"),
     "α, right": _interval("right"),
-    "sampled mean": lambda graph: "-" if graph.sampled is None else number(graph.sampled.mean),
+    "sampled mean": _measured("sampled", "mean"),
     "edge expansion": _interval("edge"),
     "conductance": _interval("conductance"),
+    "mixing ratio": _measured("mixing", "ratio"),
     "girth": lambda graph: "-" if graph.girth is None else number(graph.girth),
-    "diameter": _distance("diameter"),
-    "mean distance": _distance("average"),
+    "diameter": _measured("distances", "diameter"),
+    "mean distance": _measured("distances", "average"),
 }
 WHERE_THERE_IS_ROOM = (
-    "density", "σ1", "σ2/σ1", "Δr", "Δs", "sampled mean", "edge expansion", "girth", "diameter", "mean distance"
+    "density", "σ1", "σ2/σ1", "Δr", "Δs", "from its law", "sampled mean", "edge expansion", "mixing ratio", "girth",
+    "diameter", "mean distance",
 )  # fmt: skip
-THOROUGH = ("α, left", "α, right", "edge expansion", "conductance", "girth", "diameter", "mean distance")
+THOROUGH = (
+    "from its law", "α, left", "α, right", "edge expansion", "conductance", "mixing ratio", "girth", "diameter",
+    "mean distance",
+)  # fmt: skip
 CAPTION = (
     "bound: Ramanujan's √(d_l-1) + √(d_r-1); with ~ formed by average degrees, where no theorem makes it a yardstick\n"
     "normalised σ2: of D_l^(-1/2) B D_r^(-1/2), which irregular degrees do not flatter as they do σ2/σ1\n"
@@ -315,5 +340,7 @@ CAPTION = (
 )
 INTERVALS_CAPTION = (
     "α: vertex expansion, the smallest |N(S)|/|S|; lower .. upper end where it is not known, ~ where the lower end is\n"
-    "proved but for a probability of 1e-12"
+    "proved but for a probability of 1e-12\n"
+    "from its law: largest difference between the shares of singular values and Godsil and Mohar's limiting law\n"
+    "mixing ratio: the most found of what the mixing lemma allows; 1 is tight"
 )

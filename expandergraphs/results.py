@@ -3,15 +3,15 @@
 import io
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 
 def as_plain(value: Any) -> Any:
@@ -33,6 +33,81 @@ def as_plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@dataclass(frozen=True, repr=False)
+class Table:
+    """A table of text: on a terminal, as text and in a notebook.
+
+    Attributes
+    ----------
+    title : str
+    headings : tuple of str
+    rows : tuple of tuple of str
+        As many cells each as there are headings.
+    left : frozenset of str
+        Headings whose columns are aligned to the left; all others to the right.
+    caption : str
+        What is written below.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: frozenset[str] = frozenset()
+    caption: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        title: str,
+        headings: Iterable[str],
+        rows: Iterable[Iterable[object]],
+        *,
+        left: Iterable[str] = (),
+        caption: str = "",
+    ) -> "Table":
+        """Make a table of any cells, as they are written."""
+        cells = tuple(tuple(map(str, row)) for row in rows)
+        return cls(title, tuple(headings), cells, frozenset(left), caption)
+
+    def __rich__(self) -> "Group":
+        from rich import table
+        from rich.console import Group
+        from rich.text import Text
+
+        grid = table.Table()
+        for heading in self.headings:
+            grid.add_column(Text(heading), justify="left" if heading in self.left else "right", overflow="fold")
+        for row in self.rows:
+            grid.add_row(*map(Text, row))
+        # Beside the grid, not as its own title and caption, which are folded to its width.
+        above, below = Text(self.title, style="table.title"), Text(self.caption, style="table.caption")
+        return Group(*(part for part in (above, grid, below) if part))
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=240, color_system=None)
+        console.print(self)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        return "\n".join(line.rstrip() for line in text.splitlines())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        caption = "<br>".join(escape(text).replace("\n", "<br>") for text in (self.title, self.caption) if text)
+        head = "".join(f"<th>{escape(heading)}</th>" for heading in self.headings)
+        sides = ["left" if heading in self.left else "right" for heading in self.headings]
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f'<td style="text-align: {side}">{escape(cell)}</td>' for side, cell in zip(sides, row, strict=True)
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
 class Printable(ABC):
     """A result that is a table: on a terminal, as text and in a notebook."""
 
@@ -41,61 +116,17 @@ class Printable(ABC):
         return as_plain(self)  # type: ignore[no-any-return]
 
     @abstractmethod
-    def __rich__(self) -> "Table": ...
+    def table(self) -> Table:
+        """Return everything that is printed."""
+
+    def __rich__(self) -> Table:
+        return self.table()
 
     def __str__(self) -> str:
-        return as_text(self.__rich__())
+        return str(self.table())
 
     def _repr_html_(self) -> str:
-        return as_html(self.__rich__())
-
-
-def build(
-    title: str,
-    headings: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    left: Sequence[str],
-    caption: str | None = None,
-) -> "Table":
-    """Build a table; the columns named in `left` are aligned to the left, all others to the right."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    return table
-
-
-def as_text(table: "Table") -> str:
-    """Render a rich table as plain text, as wide as it needs."""
-    from rich.console import Console
-
-    console = Console(file=io.StringIO(), width=240, color_system=None)
-    console.print(table)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines())
-
-
-def as_html(table: "Table") -> str:
-    """Render a rich table as an HTML table, title and caption above it."""
-    above = [str(text) for text in (table.title, table.caption) if text]
-    caption = f"<caption>{'<br>'.join(escape(text) for text in above).replace(chr(10), '<br>')}</caption>"
-    head = "".join(f"<th>{escape(str(column.header))}</th>" for column in table.columns)
-    rows = zip(*(column.cells for column in table.columns), strict=True)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="text-align: {column.justify}">{escape(str(cell))}</td>'
-            for column, cell in zip(table.columns, row, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return self.table()._repr_html_()
 
 
 def number(value: float) -> str:

@@ -13,7 +13,7 @@ What is compared, and how sure a comparison is: `Study.summary` and `Study.table
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from expandergraphs._checks import as_integer, as_list, exactly_one
 from expandergraphs._files import as_path
@@ -23,9 +23,7 @@ from expandergraphs._study_graphs import Cell, Measure, Record, Value
 from expandergraphs._study_run import run
 from expandergraphs._study_summary import Summary, summarise, table_of
 from expandergraphs.generators.family import FAMILIES, Family
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from expandergraphs.results import Table
 
 KEYS = ("family", "n_left", "n_right", "n_edges", "seed", "degree", "refused")
 
@@ -127,8 +125,8 @@ class Study:
         """
         return summarise(self.records, quantity)
 
-    def table(self, quantity: str) -> "Table":
-        """Build the summary of a quantity as a rich table: one row a family, ordered against those above it."""
+    def table(self, quantity: str) -> Table:
+        """Build the summary of a quantity as a table: one row a family, ordered against those above it."""
         return table_of(self.records, quantity)
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ that can fail happens before the first layer is touched.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from torch import nn
 
@@ -16,13 +16,10 @@ from expandergraphs import BipartiteGraph
 from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
 from expandergraphs.generators.family import Family, as_family, degree_count, family_net
-from expandergraphs.results import Printable, build, number
+from expandergraphs.results import Printable, Table, number
 from expandergraphs.rng import RNG, as_generator, streams
 from expandergraphs_torch.layers import Masked, install, mask_for
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 FamilyOrGraphs: TypeAlias = str | Family | Mapping[str, BipartiteGraph]
 
@@ -73,14 +70,15 @@ class Plan(Printable):
     n_edges: int
     density: float
 
-    def __rich__(self) -> "Table":
+    def table(self) -> Table:
+        """Return the plan, a row a layer."""
         title = f"{self.n_edges} edges in sparse layers, density {number(self.density)}"
         headings = ["layer", "kind", *SHAPE_HEADINGS, "family", "edges", "density", "note"]
         rows = [
             (row.name, row.kind, *shape_cells(row.shape), row.family, row.n_edges, number(row.density), row.note)
             for row in self.layers
         ]
-        return build(title, headings, rows, left=["layer", "kind", "kernel", "family", "note"])
+        return Table.of(title, headings, rows, left=["layer", "kind", "kernel", "family", "note"])
 
 
 SHAPE_HEADINGS = ("in", "out", "kernel")

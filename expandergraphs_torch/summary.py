@@ -1,18 +1,14 @@
 """What a model has become: its layers, their wiring, and what is computed."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from expandergraphs.report import Degrees, degrees_of
-from expandergraphs.results import Printable, build, number
+from expandergraphs.results import Printable, Table, number
 from expandergraphs_torch.layers import Masked
 from expandergraphs_torch.select import candidates
 from expandergraphs_torch.sparsify import SHAPE_HEADINGS, LayerPlan, shape_cells
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,8 @@ class Summary(Printable):
     density: float
     dead_units: int
 
-    def __rich__(self) -> "Table":
+    def table(self) -> Table:
+        """Return the summary, a row a layer."""
         title = f"{self.n_edges} edges in masked layers, density {number(self.density)}, dead units: {self.dead_units}"
         headings = ["layer", "kind", *SHAPE_HEADINGS, "family", "edges", "density", "degrees in / out", "dead in / out"]
         rows = [
@@ -66,7 +63,7 @@ class Summary(Printable):
             for row in self.layers
         ]
         left = ["layer", "kind", "kernel", "family", "executes", "note"]
-        return build(title, [*headings, "executes", "note"], rows, left=left)
+        return Table.of(title, [*headings, "executes", "note"], rows, left=left)
 
 
 def summary(model: nn.Module) -> Summary:

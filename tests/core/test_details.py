@@ -15,7 +15,7 @@ from expandergraphs import BipartiteGraph, LayeredGraph, cli, demo, plotting
 from expandergraphs.generators.regular import _trade
 from expandergraphs.paths import _is_prime
 from expandergraphs.report import CELLS
-from expandergraphs.results import as_plain, as_text, build
+from expandergraphs.results import Table, as_plain
 from expandergraphs.rng import streams
 from expandergraphs.spectral import dense as dense_way
 from tests.core.test_cli import measure_quickly, run
@@ -234,15 +234,19 @@ def test_the_cells_of_a_report():
 
 def test_many_graphs_are_rows_and_few_are_columns():
     few, many = (eg.report(eg.family_net("regular", [8] * n, degree=2, rng=0), quick=True) for n in (7, 8))
-    assert [column.header for column in few.__rich__().columns] == ["", *(f"{k} → {k + 1}" for k in range(6))]
-    assert [column.header for column in many.__rich__().columns][:3] == ["graph", "size", "edges"]
+    assert list(few.table().headings) == ["", *(f"{k} → {k + 1}" for k in range(6))]
+    assert many.table().headings[:3] == ("graph", "size", "edges")
     assert "girth" not in str(few)
 
 
 def test_plain_data_and_tables():
     assert as_plain([math.inf, -math.inf, 1.5]) == [None, None, 1.5]
-    text = as_text(build("t", ["a", "b"], [("[red]x", 1), ("longer name", 1000)], left=["a"]))
+    wide = "a title longer than the table, and [not] markup"
+    text = str(Table.of(wide, ["a", "[b]"], [("[red]x", 1), ("longer name", 1000)], left=["a"], caption="c" * 200))
     assert "│ [red]x      │    1 │" in text
+    assert text.splitlines()[0] == wide
+    assert text.splitlines()[-1] == "c" * 200
+    assert "[b]" in text
 
 
 # --- pictures ---
@@ -280,8 +284,8 @@ def test_the_demo_s_tables():
     assert measured["random"].graphs[0].spectrum == eg.spectral_gap(nets["random"].layers[0])
     accuracies = dict.fromkeys(("random", "radix", "dense"), np.array([[95.0, 90.0], [99.0, 92.0]]))
     table = demo.results_table(measured, accuracies)
-    assert [cell.plain for cell in table.columns[1].cells] == ["26520", "26520", "265200"]
-    assert [cell.plain for cell in table.columns[-1].cells] == ["91.00 ± 1.41"] * 3
+    assert [row[1] for row in table.rows] == ["26520", "26520", "265200"]
+    assert [row[-1] for row in table.rows] == ["91.00 ± 1.41"] * 3
 
 
 def test_each_seed_trains_its_own_graphs(tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ def test_path_counts_agree_with_walking(net):
     counts = eg.path_counts(net)
     assert counts.shape == (net.widths[0], net.widths[-1])
     assert counts.tolist() == walk(net)
+    assert eg.n_paths(net) == sum(map(sum, walk(net)))
     flat = {count for row in walk(net) for count in row}
     assert eg.is_path_symmetric(net) == (len(flat) <= 1 and 0 not in flat)
 
@@ -40,6 +41,7 @@ def test_counts_beyond_64_bits_are_exact():
     counts = eg.path_counts(LayeredGraph.from_layers([complete] * 70))
     assert (counts == 9**69).all()
     assert all(type(count) is int for count in counts.ravel())
+    assert eg.n_paths(LayeredGraph.from_layers([complete] * 70)) == 9**71
 
 
 def test_chosen_inputs_and_outputs():
@@ -74,7 +76,7 @@ def test_a_deep_network_takes_the_memory_of_a_few_layers():
 
 
 def test_what_is_no_network_is_refused():
-    for function in (eg.components, eg.path_counts, eg.is_path_symmetric):
+    for function in (eg.components, eg.path_counts, eg.n_paths, eg.is_path_symmetric):
         with pytest.raises(ValueError, match="needed, got str"):
             function("net")
 

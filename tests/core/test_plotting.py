@@ -4,6 +4,7 @@ from matplotlib.figure import Figure
 
 import expandergraphs as eg
 from expandergraphs import plotting
+from expandergraphs.spectral import dense
 
 
 @pytest.fixture
@@ -46,6 +47,35 @@ def test_singular_values_and_their_bound(ax):
         plotting.plot_singular_values({}, ax)
 
 
+def test_densities_and_their_laws(ax):
+    graphs = {
+        "a": eg.random_regular(30, 30, 3, rng=0),
+        "b": eg.random_regular(30, 30, 3, rng=1),
+        "c": eg.random_regular(60, 30, 3, rng=0),
+        "random": eg.random_bipartite(30, 30, n_edges=90, rng=0),
+    }
+    densities = {name: eg.spectral_density(g, rng=0) for name, g in graphs.items()}
+    assert plotting.plot_spectral_density(densities, ax) is ax
+    *curves, law, other = ax.lines
+    for curve, found in zip(curves, densities.values(), strict=True):
+        np.testing.assert_array_equal(curve.get_ydata(), found.density)
+    np.testing.assert_array_equal(law.get_ydata(), eg.biregular_law(3, 3).density(law.get_xdata()))
+    assert other.get_xdata()[[0, -1]].tolist() == [eg.biregular_law(3, 6).lower, eg.biregular_law(3, 6).upper]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == [*densities, "limiting law, degrees 3 and 3", "limiting law, degrees 3 and 6"]
+    assert len({(curve.get_color(), str(curve.get_linestyle())) for curve in ax.lines[:5]}) == 5
+    assert (ax.get_ylim()[0], ax.get_ylabel()) == (0, "density")
+    with pytest.raises(ValueError, match="at least one density"):
+        plotting.plot_spectral_density({}, ax)
+
+
+def test_a_band_of_two_errors_where_the_density_is_estimated(ax, monkeypatch):
+    monkeypatch.setattr(dense, "DENSE_LIMIT", 10)
+    found = eg.spectral_density(eg.random_regular(60, 60, 3, rng=0), rng=0)
+    band = plotting.plot_spectral_density({"a": found}, ax).collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx((found.density + 2 * found.error).max())
+
+
 def test_accuracy(ax):
     plotting.plot_accuracy({"one": [[80, 90], [82, 94]], "two": [50, 60]}, ax)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [81, 92])
@@ -64,6 +94,8 @@ def test_pictures_of_several_graphs():
     spectra = plotting.picture_of({"net": net, "like": eg.random_like(net, rng=0)}, "spectrum").axes
     assert [ax.get_title() for ax in spectra] == ["layer 1", "layer 2"]
     assert [len(ax.lines) for ax in spectra] == [3, 3]
+    densities = plotting.picture_of({"net": net, "like": eg.random_like(net, rng=0)}, "density").axes
+    assert [(ax.get_title(), len(ax.lines)) for ax in densities] == [("layer 1", 3), ("layer 2", 3)]
     with pytest.raises(ValueError, match=r"these networks have \[1, 2\] layers"):
         plotting.picture_of(graphs, "spectrum")
     with pytest.raises(ValueError, match="kind must be"):

@@ -21,6 +21,31 @@ def test_a_network_s_report_holds_its_graphs_measures():
     assert eg.report(net).to_dict() == result.to_dict()
 
 
+def test_it_holds_every_measure():
+    """The others are named in the tests of what they measure."""
+    net = eg.radix_net([[2, 2, 2], [2, 2]], [1, 2, 3, 2, 1, 1])
+    result = eg.report(net)
+    for graph, layer in zip(result.graphs, net.layers, strict=True):
+        assert graph.irregular == eg.irregular_gaps(layer)
+        assert graph.mixing.ratio == pytest.approx(eg.mixing_discrepancy(layer, rng=0).ratio)
+        assert graph.spectral_density.law_distance == eg.spectral_density(layer).law_distance
+        assert (graph.girth, str(graph.distances)) == (eg.girth(layer), str(eg.distances(layer)))
+        for side, interval in (("left", graph.intervals.left), ("right", graph.intervals.right)):
+            assert interval.upper == eg.vertex_expansion(layer, side=side, rng=0).upper
+        assert graph.intervals.edge.upper == eg.edge_expansion(layer, rng=0).upper
+        assert graph.intervals.conductance.upper == eg.conductance(layer, rng=0).upper
+    paths = result.paths
+    assert (paths.count, paths.symmetric) == (8 * 8 * 48, True)
+    assert (paths.dead, paths.isolated, paths.mean_inputs, paths.fewest_inputs) == (0, 0, 8, 8)
+    assert paths.depth == eg.sensitivity_depth(net).depth
+    assert "3072 paths from inputs to outputs, as many for each pair" in str(result)
+    quick = eg.report(net, quick=True)
+    assert quick.paths is None
+    assert {quick.graphs[0].intervals, quick.graphs[0].mixing, quick.graphs[0].spectral_density} == {None}
+    assert "mixing ratio" in str(result)
+    assert "mixing ratio" not in str(quick)
+
+
 def test_it_prints_and_converts():
     result = eg.report(eg.LayeredGraph.from_layers([eg.random_regular(8, 8, 2, rng=0)], names=["in", "out"]))
     text = str(result)

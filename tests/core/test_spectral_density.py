@@ -76,6 +76,23 @@ def test_degree_one_is_an_atom():
     assert law.density([2, law.atom]).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("limit", [10**9, 10])
+def test_how_far_a_graph_is_from_its_law(limit, monkeypatch):
+    """Kolmogorov's distance: small for random graphs, not for a projective plane, whose values are all sqrt(q)."""
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", limit)
+    random = spectral_density(eg.random_regular(600, 300, 3, rng=0), rng=0)
+    assert random.law == biregular_law(3, 6)
+    assert random.law_distance < 0.03
+    plane = spectral_density(eg.projective_plane(11), rng=0)
+    exact = max(plane.law.cdf(math.sqrt(11)), 1 - plane.law.cdf(math.sqrt(11)))
+    assert plane.law_distance == pytest.approx(exact, abs=1e-9 if limit > 10 else 0.05)
+    stars = BipartiteGraph.from_biadjacency(np.kron(np.eye(50), np.ones((1, 7))))
+    assert spectral_density(stars, rng=0).law_distance == 0
+    irregular = spectral_density(eg.random_bipartite(60, 60, n_edges=200, rng=0), rng=0)
+    assert irregular.law is None
+    assert math.isnan(irregular.law_distance)
+
+
 @pytest.mark.parametrize("sizes", [(700, 700, 3), (900, 450, 4)])
 def test_the_whole_spectrum_of_a_random_graph_follows_the_law(sizes):
     """Kolmogorov's distance is small to this law, and large to the one of other degrees."""

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import expandergraphs as eg
 from expandergraphs.report import degrees_of
-from expandergraphs.results import as_text
 from expandergraphs.rng import streams
 from expandergraphs.study import KEYS, MEASURES, Study, study
 from tests.core.study_functions import dense, die, digest, process, samples, slow
@@ -315,7 +314,7 @@ def test_the_table_reads_unresolved_where_intervals_overlap():
     rows = records_of([1.0, 1.1], "a") + records_of([1.0, 1.2], "b") + records_of([9.0, 9.1], "c")
     refused = [row | {"family": "d", "refused": "no such graph"} for row in records_of([None])]
     larger = [row | {"n_edges": 12, "degree": 3} for row in rows[:4]]
-    text = as_text(Study((*rows, *refused, *larger)).table("q"))
+    text = str(Study((*rows, *refused, *larger)).table("q"))
     lines = [
         [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if line.startswith("│")
     ]
