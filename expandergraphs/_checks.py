@@ -25,6 +25,13 @@ def as_fraction(name: str, value: Any) -> float:
     return float(value)
 
 
+def as_time_limit(value: Any) -> float:
+    """Return `value` as a number of seconds, or raise ``ValueError``."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not value >= 0:  # type: ignore[operator]
+        raise ValueError(f"time_limit must be None or a number of seconds, at least 0, got {value!r}")
+    return float(value)
+
+
 def as_list(name: str, values: Any) -> list[Any]:
     """Return the items of an iterable that is no text, or raise ``ValueError``."""
     if not isinstance(values, Iterable) or isinstance(values, str | bytes):

@@ -14,8 +14,9 @@ biregular graphs (sigma = s2 / s1), Chung's on others. Haemers' bound on two set
 By pairs, on biregular graphs. Let P be the number of pairs of members that share j, summed over j, which is sum_j x_j
 (x_j - 1) / 2. As sum_j x_j^2 = |B' 1_S|^2 <= (s1^2 - s2^2) k^2 / n_l + s2^2 k, P is bounded, and it is an integer. For
 integers x >= 0 and t >= 1, ``t (t + 1) [x > 0] >= 2 t x - x (x - 1)``, with equality at 0, t and t + 1; summed over j,
-``|N(S)| >= (2 t v - 2 P) / (t (t + 1))``. With real x and the best real t it would be Tanner's bound. (The inequality
-is Dawson and Sankoff's; this is the linear program over the degree profile of N(S), given its first two moments.)
+``|N(S)| >= (2 t v - 2 P) / (t (t + 1))``, which is best for t = 1 + floor(2 P / v). With real x and the best real t it
+would be Tanner's bound. (The inequality is Dawson and Sankoff's; this is the linear program over the degree profile of
+N(S), given its first two moments.)
 
 By cuts: lines below the envelope of the numbers, see `expandergraphs.expansion.cuts`.
 
@@ -26,8 +27,6 @@ Sources: Tanner. Explicit concentrators from generalized N-gons. SIAM J. Alg. Di
 Spectral Graph Theory. AMS 1997, chapter 6; Haemers. Interlacing eigenvalues and graphs. Linear Algebra Appl. 226-228
 (1995); Dawson and Sankoff. An inequality for probabilities. Proc. AMS 18 (1967).
 """
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +122,5 @@ def _by_pairs(g: BipartiteGraph, k_max: int, sigma: float) -> Floors:
     volumes = k * d_left
     squares = np.floor((k * ((first - second) * k / g.n_left + second)) * (1 + _SAFE)).astype(np.int64)
     pairs = (squares - volumes) // 2
-    t = np.arange(1, d_right + 1)[:, None]
-    bound: Any = -((2 * pairs - 2 * t * volumes) // (t * (t + 1)))
-    return bound.max(axis=0)  # type: ignore[no-any-return]
+    t = np.maximum(1, 1 + 2 * pairs // volumes)  # the best integer, by Dawson and Sankoff
+    return -((2 * pairs - 2 * t * volumes) // (t * (t + 1)))

@@ -15,6 +15,7 @@ record segmentation in large shared databases. J. ACM 23 (1976): every corner of
 """
 
 from fractions import Fraction
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,17 @@ MOST_CUTS = 24
 _LARGEST_FLOW = 2**31 - 1  # of SciPy's maximum flow
 
 
-def envelope(g: BipartiteGraph, k_max: int) -> tuple[list[Line], list[NDArray[np.int64]]]:
+def envelope(
+    g: BipartiteGraph, k_max: int, *, deadline: float | None = None
+) -> tuple[list[Line], list[NDArray[np.int64]]]:
     """Find lines below the least numbers of neighbours of 1..k_max left vertices, and sets on the envelope.
+
+    Parameters
+    ----------
+    g : BipartiteGraph
+    k_max : int
+    deadline : float, optional
+        Reading of ``time.monotonic()`` after which no further cut is begun.
 
     Returns
     -------
@@ -52,7 +62,7 @@ def envelope(g: BipartiteGraph, k_max: int) -> tuple[list[Line], list[NDArray[np
     rows = g.biadjacency
     everything = (g.n_left, int(np.count_nonzero(g.right_degrees)))
     gaps = [((0, 0), everything)]
-    while gaps and len(lines) < MOST_CUTS:
+    while gaps and len(lines) < MOST_CUTS and (deadline is None or monotonic() < deadline):
         gaps.sort(key=lambda gap: gap[1][0] - gap[0][0])
         low, high = gaps.pop()
         rate = Fraction(high[1] - low[1], high[0] - low[0])

@@ -31,7 +31,7 @@ from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.expansion.edge_exact import enumeration_work, least_cut
 from expandergraphs.expansion.edge_search import small_cut
 from expandergraphs.paths import components
-from expandergraphs.rng import RNG
+from expandergraphs.rng import RNG, as_generator
 from expandergraphs.spectral.bounds import second_singular_value
 
 _ENUMERATED = 2**28  # table entries: a second at most
@@ -83,7 +83,7 @@ def edge_expansion(g: BipartiteGraph, *, rng: RNG = None) -> CutInterval:
     g : BipartiteGraph
     rng : None, int, SeedSequence or Generator
         Source of the certificate of graphs with over 4,096 vertices on both sides. The search draws from a stream of
-        its own, so that a graph has one witness.
+        its own, so that a graph has one witness, under one version of SciPy and its BLAS.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def conductance(g: BipartiteGraph, *, rng: RNG = None) -> CutInterval:
     g : BipartiteGraph
     rng : None, int, SeedSequence or Generator
         Source of the certificate of graphs with over 4,096 vertices on both sides. The search draws from a stream of
-        its own, so that a graph has one witness.
+        its own, so that a graph has one witness, under one version of SciPy and its BLAS.
 
     Returns
     -------
@@ -186,6 +186,7 @@ def sparsest(g: BipartiteGraph, weights: NDArray[np.int64]) -> tuple[NDArray[np.
 
 
 def _interval(g: BipartiteGraph, weights: NDArray[np.int64], vertices: NDArray[np.int64], rng: RNG) -> CutInterval:
+    rng = as_generator(rng)  # a bad one is refused whether or not it is needed
     members, best = sparsest(g, weights)
     left, right = (g.edges + np.array([0, g.n_left])).T
     boundary = int(np.count_nonzero(members[left] != members[right]))

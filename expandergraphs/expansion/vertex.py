@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expandergraphs._checks import as_fraction
+from expandergraphs._checks import as_fraction, as_time_limit
 from expandergraphs.bipartite import BipartiteGraph, check_graph
-from expandergraphs.expansion.bounds import neighbour_floors
-from expandergraphs.expansion.cuts import envelope
+from expandergraphs.expansion.bounds import Floors, neighbour_floors
+from expandergraphs.expansion.cuts import Line, envelope
 from expandergraphs.expansion.exact import minimise_expansion
 from expandergraphs.expansion.search import smallest_set
 from expandergraphs.expansion.weighting import Weighting, spectral_weighting
@@ -37,6 +37,7 @@ METHODS = ("auto", "exact", "bounds")
 SIDES = ("both", "left", "right")
 _MOST_PAIRS = 2**24  # of the tables of branch and bound, 20 bytes each
 AUTO_LIMIT = 64  # vertices on the larger side, which take about a second
+_SEARCH, _SPECTRUM = 0.4, 0.7  # when they end at the latest, of a limited time
 Progress = Callable[[float, float], None]
 
 
@@ -92,20 +93,21 @@ def vertex_expansion(
     ----------
     g : BipartiteGraph
     method : {"auto", "exact", "bounds"}
-        "bounds" proves and searches; "exact" goes on by branch and bound until the ends meet or the time is over;
-        "auto" does so where neither side has over 64 vertices, or there is a time limit and at most 2^24 pairs of
-        vertices (branch and bound takes 20 bytes for each).
+        "bounds" proves and searches; "exact" goes on by branch and bound until the ends meet or the time is over, for
+        at most 2^24 pairs of vertices, 20 bytes each; "auto" does so where neither side has over 64 vertices, or there
+        is a time limit and no more pairs than that.
     side : {"both", "left", "right"}
         Where S lies; for "both" the smaller of the two minima is meant.
     max_fraction : float
         S has at most this fraction of the vertices of its side.
     time_limit : float, optional
-        Seconds after which the interval reached so far is returned. The second singular value and the minimum cuts are
-        finished first, however long they take. Without a limit, the result depends on `rng` alone.
+        Seconds after which the interval reached so far is returned; steps that were begun are finished. Without a
+        limit, the result depends on `rng` alone.
     rng : None, int, SeedSequence or Generator
         Source of randomness of the search, and of Lanczos starts above 4,096 vertices.
     progress : callable(lower, upper), optional
-        Called as the interval of the side being worked on narrows.
+        Called as the interval of a side narrows: of the left, then of the right, by search; then again by each further
+        step.
 
     Returns
     -------
@@ -114,8 +116,8 @@ def vertex_expansion(
     Raises
     ------
     ValueError
-        If an argument is out of its range, or no side has an admissible set: one of at least ``1 / max_fraction``
-        vertices.
+        If an argument is out of its range, no side has an admissible set, one of at least ``1 / max_fraction``
+        vertices, or the graph is too large for the method "exact".
 
     References
     ----------
@@ -134,10 +136,11 @@ def vertex_expansion(
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
     fraction = as_fraction("max_fraction", max_fraction)
-    if time_limit is not None and not time_limit >= 0:
-        raise ValueError(f"time_limit must be None or a number of seconds, at least 0, got {time_limit!r}")
-    # As it is written: 0.29 of 100 vertices are 29, though the float below 0.29 says 28.99...
-    largest = {name: math.floor(Fraction(repr(fraction)) * n) for name, n in (("left", g.n_left), ("right", g.n_right))}
+    if time_limit is not None:
+        time_limit = as_time_limit(time_limit)
+    # As it is meant: 0.29 of 100 vertices are 29 and 1 / 3 of 3 is 1, though the floats lie below.
+    exactly = Fraction(repr(fraction)).limit_denominator(10**9)
+    largest = {name: math.floor(exactly * n) for name, n in (("left", g.n_left), ("right", g.n_right))}
     names = [name for name, k_max in largest.items() if side in (name, "both") and k_max > 0]
     if not names:
         raise ValueError(
@@ -145,25 +148,36 @@ def vertex_expansion(
             f"{fraction:g} of the vertices is less than one; max_fraction must be larger, or the side"
         )
     small, fits = max(g.n_left, g.n_right) <= AUTO_LIMIT, g.n_left * g.n_right <= _MOST_PAIRS
+    if method == "exact" and not fits:
+        raise ValueError(
+            f"method 'exact' takes 20 bytes for each of at most {_MOST_PAIRS} pairs of vertices, got {g!r}; 'bounds' "
+            "has no limit"
+        )
     go_on = method == "exact" or (method == "auto" and (small or (fits and time_limit is not None)))
     generator, clock = as_generator(rng), _Clock(time_limit)
-    spectrum = _Spectrum.of(g, clock.after(0.3), generator)
-    intervals = []
-    for position, name in enumerate(names, start=1):
-        from_here, known = (g, spectrum) if name == "left" else (g.T, spectrum.T)
-        until = clock.after(0.3 + 0.7 * position / len(names))
-        intervals.append(_enclosed(from_here, name, largest[name], known, go_on, until, generator, progress))
+    sides = [_Side(g if name == "left" else g.T, name, largest[name], progress) for name in names]
+    for position, part in enumerate(sides, start=1):
+        part.search(clock.after(_SEARCH * position / len(sides)), generator)
+    if not all(part.exact for part in sides):
+        spectrum = _Spectrum.of(g, clock.after(_SPECTRUM if go_on else 1.0), generator)
+        for part in sides:
+            part.bound(spectrum if part.name == "left" else spectrum.T)
+    if go_on:
+        for position, part in enumerate(sides, start=1):
+            part.enumerate(clock.after(_SPECTRUM + (1 - _SPECTRUM) * position / len(sides)))
+    lower = min(part.lower for part in sides)
+    intervals = tuple(part.interval(part.lower) for part in sides)
     if side != "both":
         return intervals[0]
-    best = min(intervals, key=lambda interval: interval.upper)
-    lowest = min(intervals, key=lambda interval: interval.lower)
+    best = min(sides, key=lambda part: part.upper)
+    failure = max(part.interval(lower).failure_probability for part in sides)
     return replace(
-        best,
-        lower=lowest.lower,
-        exact=lowest.lower == best.upper,
-        certificate=lowest.certificate,
-        failure_probability=lowest.failure_probability,
-        sides=tuple(intervals),
+        best.interval(lower),
+        lower=float(lower),
+        exact=lower == best.upper,
+        certificate="probabilistic" if failure else "exact",
+        failure_probability=failure,
+        sides=intervals,
     )
 
 
@@ -189,52 +203,84 @@ class _Spectrum:
     @classmethod
     def of(cls, g: BipartiteGraph, deadline: float | None, rng: np.random.Generator) -> "_Spectrum":
         if g.n_edges == 0:
-            return cls(0.0, 0.0, 0.0, None)
+            return cls.unknown()
         biregular = is_biregular(g)
-        sigma = second_singular_value(g, normalised=not biregular, rng=rng)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        sigma = second_singular_value(g, normalised=not biregular, time_limit=left, rng=rng)
         first = math.sqrt(g.left_degrees[0] * g.right_degrees[0]) if biregular else 1.0
         weighting = spectral_weighting(g, deadline=deadline, rng=rng)
         failure = sigma.failure_probability + weighting.failure_probability
         return cls(sigma.upper, sigma.upper / first, failure, weighting)
 
+    @classmethod
+    def unknown(cls) -> "_Spectrum":
+        return cls(math.inf, math.inf, 0.0, None)
+
     @property
     def T(self) -> "_Spectrum":
         return replace(self, weighting=self.weighting and self.weighting.T)
 
+    def floors(self, g: BipartiteGraph, k_max: int, lines: list[Line]) -> Floors:
+        return neighbour_floors(g, k_max, self.plain, self.normalised, weighting=self.weighting, lines=lines)
 
-def _enclosed(
-    g: BipartiteGraph,
-    name: str,
-    k_max: int,
-    spectrum: _Spectrum,
-    go_on: bool,
-    deadline: float | None,
-    rng: np.random.Generator,
-    progress: Progress | None,
-) -> VertexExpansion:
-    """Enclose the expansion of the left side; of a limited time, half is left to branch and bound."""
-    half = None if deadline is None else (time.monotonic() + deadline) / 2
-    lines, sets = envelope(g, k_max)
-    floors = neighbour_floors(g, k_max, spectrum.plain, spectrum.normalised, weighting=spectrum.weighting, lines=lines)
-    lower = min(Fraction(int(floor), k) for k, floor in enumerate(floors[1:], start=1))
-    members = smallest_set(g, k_max, rng=rng, deadline=half, candidates=sets)
-    upper = Fraction(np.unique(g.biadjacency[members].indices).size, members.size)
 
-    def tell(low: Fraction, high: Fraction) -> None:
-        if progress is not None:
-            progress(float(low), float(high))
+class _Side:
+    """The left side of a graph, under its name, and what is known of its expansion so far."""
 
-    tell(lower, upper)
-    if lower < upper and go_on:
-        start = members.tolist()
-        found = minimise_expansion(g, k_max, start=start, floor=floors, deadline=deadline, progress=tell)
-        lower, upper, members = max(lower, found.lower), found.upper, np.array(found.witness)
-    failure = spectrum.failure_probability if lower > 0 else 0.0
-    return VertexExpansion(
-        lower=float(lower),
-        upper=float(upper),
-        exact=lower == upper,
-        certificate="probabilistic" if failure else "exact",
-        failure_probability=failure,
-        witness=Witness(name, tuple(members.tolist())),
-    )
+    def __init__(self, g: BipartiteGraph, name: str, k_max: int, progress: Progress | None) -> None:
+        self.g, self.name, self.k_max, self.progress = g, name, k_max, progress
+        self.failure_probability = 0.0
+
+    @property
+    def exact(self) -> bool:
+        return self.lower == self.upper
+
+    def search(self, deadline: float | None, rng: np.random.Generator) -> None:
+        """Find a set with few neighbours, and what is certain without the spectrum."""
+        half = None if deadline is None else (time.monotonic() + deadline) / 2
+        self.lines, sets = envelope(self.g, self.k_max, deadline=half)
+        self.members = smallest_set(self.g, self.k_max, rng=rng, deadline=deadline, candidates=sets)
+        self.upper = Fraction(np.unique(self.g.biadjacency[self.members].indices).size, self.members.size)
+        self.floors = _Spectrum.unknown().floors(self.g, self.k_max, self.lines)
+        self.lower = self.certain = _least_ratio(self.floors)
+        self.tell()
+
+    def bound(self, spectrum: "_Spectrum") -> None:
+        """Raise the lower end by what is known of the spectrum."""
+        self.floors = spectrum.floors(self.g, self.k_max, self.lines)
+        self.lower, self.failure_probability = _least_ratio(self.floors), spectrum.failure_probability
+        self.tell()
+
+    def enumerate(self, deadline: float | None) -> None:
+        """Go on by branch and bound."""
+        if self.exact or (deadline is not None and time.monotonic() >= deadline):
+            return
+
+        def tell(lower: Fraction, upper: Fraction) -> None:
+            self.lower, self.upper = max(self.lower, lower), upper
+            self.tell()
+
+        found = minimise_expansion(
+            self.g, self.k_max, start=self.members.tolist(), floor=self.floors, deadline=deadline, progress=tell
+        )
+        self.lower, self.upper, self.members = max(self.lower, found.lower), found.upper, np.array(found.witness)
+
+    def tell(self) -> None:
+        if self.progress is not None:
+            self.progress(float(self.lower), float(self.upper))
+
+    def interval(self, proved: Fraction) -> VertexExpansion:
+        """Return the interval, and with it how sure it is that the expansion is at least `proved`."""
+        failure = self.failure_probability if self.certain < proved else 0.0
+        return VertexExpansion(
+            lower=float(self.lower),
+            upper=float(self.upper),
+            exact=self.exact,
+            certificate="probabilistic" if failure else "exact",
+            failure_probability=failure,
+            witness=Witness(self.name, tuple(self.members.tolist())),
+        )
+
+
+def _least_ratio(floors: Floors) -> Fraction:
+    return min(Fraction(int(floor), k) for k, floor in enumerate(floors[1:], start=1))

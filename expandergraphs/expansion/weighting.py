@@ -21,10 +21,11 @@ and nearly so on others, where counting neighbours by volume is what loses most,
 few edges cannot carry more, stay light.
 
 Proven means: the weights are rounded to integers, so that p and q are exact, and sigma^2 I - M'M (M the normalised
-weights, without the first pair) passes a Cholesky factorisation with room for all rounding errors: n^3 / 3 operations
-for n vertices on the smaller side. How close sigma is to the least possible depends on the machine in its last digits.
-Above 4,096 vertices, where the least sigma gains a percent, only the volumes are evened out, and a Lanczos process with
-random starts bounds sigma (`expandergraphs.spectral.bounds`).
+weights, without the first pair) passes a Cholesky factorisation with room for all rounding errors, as
+`expandergraphs.spectral.bounds` does it: n^3 / 3 operations for n vertices on the smaller side. How close sigma is to
+the least possible depends on the machine in its last digits. Above 4,096 vertices, where the least sigma gains a
+percent, only the volumes are evened out, and a Lanczos process with random starts bounds sigma
+(`expandergraphs.spectral.bounds`).
 """
 
 import math
@@ -35,13 +36,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.expansion.descent import descend
 from expandergraphs.paths import components
 from expandergraphs.rng import RNG, as_generator
-from expandergraphs.spectral.bounds import lower_end, probable_upper
+from expandergraphs.spectral.bounds import lower_end, probable_upper, proved_upper
 from expandergraphs.spectral.lanczos import Bidiagonalisation
 from expandergraphs.spectral.products import Products
 from expandergraphs.spectral.values import is_biregular
@@ -128,11 +129,11 @@ def spectral_weighting(g: BipartiteGraph, *, deadline: float | None = None, rng:
     p, q = np.sqrt(np.maximum(left, 1)), np.sqrt(np.maximum(right, 1))
     matrix = sparse.csr_array((weights, g.indices, g.indptr), shape=(g.n_left, g.n_right))
     matrix = (sparse.diags_array(1 / p) @ matrix @ sparse.diags_array(1 / q)).tocsr()
-    known = np.sqrt(right / left.sum())
+    known, products = np.sqrt(right / left.sum()), Products(matrix)
     if g.n_right <= LARGEST:
-        sigma = _proven(matrix, known, search.sigma)
+        sigma = proved_upper(products, matrix, known, search.sigma)
     else:
-        sigma, failure = _probable(matrix, known, as_generator(rng)), _FAILURE
+        sigma, failure = _probable(products, known, deadline, as_generator(rng)), _FAILURE
     if sigma >= 1:
         return Weighting(*degrees, 1.0)
     return Weighting(left.astype(np.int64), right.astype(np.int64), sigma, failure)
@@ -257,37 +258,17 @@ def _product(a: NDArray[Any], b: NDArray[Any]) -> Any:
     return np.einsum("nk,kl->nl", a, b)
 
 
-def _proven(matrix: sparse.csr_array, known: NDArray[np.float64], guess: float) -> float:
-    """Return an upper bound on the second singular value, which is nearly the guess, after a first of 1."""
-    n_rows, n = matrix.shape
-    gram = (matrix.T @ matrix).toarray()
-    gram -= np.outer(known, known)
-    # A computed sum of k products is off by k eps |M'| |M|, whose norm is at most k eps |M|_F^2; the factorisation
-    # exists for a matrix off by (n + 1) eps trace (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
-    # theorem 10.3); the entries carry a few eps each. Eight times all that is added.
-    frobenius = float((matrix.data**2).sum()) + 1
-    room = 1e-4
-    while True:
-        square = guess**2 * (1 + room) + room * _EPS
-        slack = 8 * (2 * n + n_rows + 8) * _EPS * (square * n + frobenius)
-        shifted = -gram
-        shifted.flat[:: n + 1] += square
-        try:
-            linalg.cholesky(shifted, overwrite_a=True, check_finite=False)
-        except linalg.LinAlgError:
-            room *= 2
-            continue
-        return float(np.sqrt(square + slack) * (1 + 4 * _EPS))
-
-
-def _probable(matrix: sparse.csr_array, known: NDArray[np.float64], rng: np.random.Generator) -> float:
+def _probable(
+    products: Products, known: NDArray[np.float64], deadline: float | None, rng: np.random.Generator
+) -> float:
     """Return what exceeds the second singular value with all but the failure probability: by Lanczos."""
-    products, steps = Products(matrix), 16
+    steps = 16
     runs = [Bidiagonalisation(products, rng.standard_normal(known.size), [known]) for _ in range(2)]
     while True:
         for run in runs:
             run.advance(steps - len(run.alphas))
         upper = probable_upper(runs, _FAILURE)
-        if upper <= (1 + _TOLERANCE) * lower_end(runs) or steps > _MOST_STEPS:
+        late = deadline is not None and time.monotonic() > deadline
+        if upper <= (1 + _TOLERANCE) * lower_end(runs) or steps > _MOST_STEPS or late:
             return upper
         steps = steps * 5 // 4

@@ -5,7 +5,7 @@ A small residual shows that *some* singular value is near. That none is larger n
 *Exact.* Up to `DENSE_LIMIT` vertices on the smaller side, all values are computed; up to `CHOLESKY_LIMIT`, sigma < s is
 proved by a Cholesky factorisation of ``s^2 I - P M'M P``, where P takes the first singular vector out. If it runs to
 its end, the computed factor R has ``R'R = C + E`` with ``norm(E) <= gamma_(n+1) / (1 - gamma_(n+1)) trace(C)`` and
-gamma_k = k u / (1 - k u) [1]_: added to s^2, with what rounding may have done to C.
+gamma_k = k u / (1 - k u) [1]_: that is added to s^2, with what rounding may have done to C.
 
 *Probabilistic.* Two Gaussian starts g are drawn, and Golub-Kahan steps taken from each. Let x be the unit right
 singular vector of M P with the largest value sigma, w = M x / sigma. Then y_j = x'v_j and z_j = w'u_j obey the
@@ -40,11 +40,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
+from expandergraphs._checks import as_time_limit
 from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.operators import normalised_biadjacency
 from expandergraphs.rng import RNG, as_generator
@@ -56,6 +58,7 @@ from expandergraphs.spectral.values import is_biregular, started
 CHOLESKY_LIMIT = 4096
 _FAILURE = 1e-12  # probability that a verdict is wrong
 _UNIT_ROUNDOFF = 2.0**-53
+_ENTRIES = 2**22  # of a dense array, at least
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def second_singular_value(
     normalised: bool = False,
     tolerance: float = 1e-3,
     failure_probability: float = 1e-12,
+    time_limit: float | None = None,
     rng: RNG = None,
 ) -> SingularValueBounds:
     """Enclose the second singular value of the biadjacency between proved bounds.
@@ -100,6 +104,9 @@ def second_singular_value(
         side, 1e-5 ten times as long.
     failure_probability : float
         Above 4,096 vertices on the smaller side: the probability with which the upper end may be wrong.
+    time_limit : float, optional
+        Seconds after which no further steps are taken: the ends, whatever the tolerance, are those reached so far. What
+        smaller graphs need, some seconds, is finished.
     rng : None, int, SeedSequence or Generator
         Source of the two starts; they must not be known to whoever made the graph.
 
@@ -128,6 +135,7 @@ def second_singular_value(
     for name, value, most in (("tolerance", tolerance, math.inf), ("failure_probability", failure_probability, 1)):
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < most:
             raise ValueError(f"{name} must be a number above 0 and below {most:g}, got {value!r}")
+    deadline = math.inf if time_limit is None else monotonic() + as_time_limit(time_limit)
     matrix = normalised_biadjacency(g) if normalised else g.biadjacency
     if min(matrix.shape) < 2 or g.n_edges == 0:
         return SingularValueBounds(0.0, 0.0, "exact", 0.0)
@@ -143,14 +151,15 @@ def second_singular_value(
         known, slack, most = np.sqrt(g.right_degrees / g.n_edges), 0.0, math.nextafter(first, math.inf)
     else:
         leading = started(products)
-        leading.attempt()
+        leading.attempt(deadline)
         first, error = leading.leading()
+        first -= error  # may lie above the second, where these are close together
         # By so much the matrix differs from one of which the vector is exact; and once more what is left of it.
         known, slack, most = leading.right_vector(), 3 * error, products.norm_bound
     if g.n_right <= CHOLESKY_LIMIT:
         run = started(products, [known], 1)
-        run.attempt()
-        lower, upper = lower_end([run], slack), min(_proved_upper(matrix, known, run), most)
+        run.attempt(deadline)
+        lower, upper = lower_end([run], slack), min(proved_upper(products, matrix, known, run.leading()[0]), most)
         return SingularValueBounds(min(lower, first, upper), upper, "exact", 0.0)
     stream, n_steps = as_generator(rng), 16
     runs = [Bidiagonalisation(products, stream.standard_normal(g.n_right), [known]) for _ in range(2)]
@@ -158,7 +167,8 @@ def second_singular_value(
         for run in runs:
             run.advance(n_steps - len(run.alphas))
         lower, upper = min(lower_end(runs, slack), first), min(probable_upper(runs, failure_probability), most)
-        if upper <= (1 + tolerance) * lower or all(run.exhausted for run in runs):
+        reached = upper <= (1 + tolerance) * lower or all(run.exhausted for run in runs)
+        if reached or monotonic() >= deadline:
             return SingularValueBounds(min(lower, upper), upper, "probabilistic", failure_probability)
         n_steps = n_steps * 5 // 4
     raise ValueError(
@@ -209,17 +219,20 @@ def proved_below(run: Bidiagonalisation, bound: float, most_steps: int, rng: np.
         n_steps = min(most_steps, n_steps * 5 // 4)
 
 
-def _proved_upper(matrix: sparse.csr_array, known: Vector, run: Bidiagonalisation) -> float:
-    """Return a bound on the largest value of ``M (I - known known')``: the run's and a little, by a Cholesky factor."""
-    n, bound = matrix.shape[1], run.products.norm_bound
+def proved_upper(products: Products, matrix: sparse.csr_array, known: Vector, guess: float) -> float:
+    """Return a proved bound on the largest value of ``M (I - known known')``, a little above the guess; or infinity.
+
+    `matrix` is M, with at least as many rows as columns, `products` its products, `known` a unit vector up to rounding.
+    """
+    n, bound = matrix.shape[1], products.norm_bound
     gram = _gram(matrix)
     image = gram @ known
     gram -= np.outer(image, known)
     gram -= np.outer(known, image - (known @ image) * known)
-    rounding = (8 * n * _UNIT_ROUNDOFF * bound + run.products.noise) * bound
-    gamma = (n + 1) * _UNIT_ROUNDOFF / (1 - (n + 1) * _UNIT_ROUNDOFF)
-    for excess in (1e-8, 1e-6, 1e-4, 1e-2):
-        square = run.leading()[0] ** 2 * (1 + excess) + 4 * rounding
+    rounding = (8 * n * _UNIT_ROUNDOFF * bound + products.noise) * bound
+    gamma = (n + 1) * _UNIT_ROUNDOFF / (1 - 2 * (n + 1) * _UNIT_ROUNDOFF)  # gamma / (1 - gamma)
+    for excess in (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1):
+        square = guess**2 * (1 + excess) + 4 * rounding
         factor = -gram
         factor.flat[:: n + 1] += square
         trace = float(np.trace(factor))
@@ -237,8 +250,9 @@ def _gram(matrix: sparse.csr_array) -> NDArray[np.float64]:
     if matrix.nnz**2 / n_rows < n_rows * n * n / 50:
         return (matrix.T @ matrix).toarray()  # type: ignore[no-any-return]
     gram = np.zeros((n, n))
-    for start in range(0, n_rows, n):
-        rows = matrix[start : start + n].toarray()
+    step = max(n, _ENTRIES // n)
+    for start in range(0, n_rows, step):
+        rows = matrix[start : start + step].toarray()
         gram += rows.T @ rows
     return gram
 

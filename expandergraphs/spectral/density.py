@@ -3,7 +3,7 @@
 With S at least the largest value and x = s/S, the density is expanded in Chebyshev polynomials of even degree,
 ``T_2k(x) = T_k(2 x^2 - 1)``. Their mean over all singular values is the k-th moment. For small graphs it is computed
 from the values; for large ones it is ``trace(T_k(2 M'M/S^2 - I)) / n``, estimated as the mean of
-``r' T_k(...) r / r'r`` over vectors r of random signs. Jackson's kernel damps the moments: the result is the density
+``r' T_k(...) r / r'r`` over Gaussian vectors r. Jackson's kernel damps the moments: the result is the density
 convolved with a nearly Gaussian peak of width about ``pi S / (2 moments)`` in the middle, narrower towards S, and it is
 nowhere negative.
 
@@ -135,7 +135,7 @@ def spectral_density(
         products, directions = Products(g.biadjacency), [constant(n)] if known else []
         largest = second_singular_value(g, tolerance=0.01, rng=stream).upper if known else products.norm_bound
         scale = _scale(largest, products.norm_bound)
-        starts = (stream.choice([-1.0, 1.0], size=n) for _ in range(vectors))
+        starts = (stream.standard_normal(n) for _ in range(vectors))
         means = np.stack([_moments(products, directions, r, scale, moments) for r in starts])
     x = (np.arange(points) + 0.5) / points
     each, cumulative = _expanded(means, x)

@@ -20,6 +20,7 @@ Accuracy and effectiveness of the Lanczos algorithm for the symmetric eigenprobl
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from time import monotonic
 
 import numpy as np
 from scipy import linalg
@@ -28,7 +29,9 @@ from expandergraphs.spectral.products import Products, Vector, square
 
 MOST_STEPS = 20_000
 _NOTHING = 1e-10  # relative to the largest alpha or beta: below, going on would be building on rounding
-_TOLERANCE = 5e-9  # of a residual, relative to the largest singular value
+# Of a residual, relative to the largest singular value. Far below the accuracy of values: where two lie close together,
+# one that is nearly a mixture of both vectors must not pass.
+_TOLERANCE = 5e-11
 
 
 class NoConvergenceError(Exception):
@@ -81,8 +84,13 @@ class Bidiagonalisation:
         value, vector = self._leading_pair()
         return value, abs(float(vector[-1])) * self.betas[-1] if self.betas else 0.0
 
-    def converge(self) -> None:
-        """Take steps until `leading` is within 5e-9 times the largest singular value of one of the matrix.
+    def converge(self, deadline: float = math.inf) -> None:
+        """Take steps until `leading` is within 5e-11 times the largest singular value of one of the matrix.
+
+        Parameters
+        ----------
+        deadline : float
+            Reading of ``time.monotonic()`` at which it ends before.
 
         Raises
         ------
@@ -93,14 +101,14 @@ class Bidiagonalisation:
         while len(self.alphas) < MOST_STEPS:
             self.advance(1 + len(self.alphas) // 16)
             value, error = self.leading()
-            if self.exhausted or error <= _TOLERANCE * max(value, largest):
+            if self.exhausted or error <= _TOLERANCE * max(value, largest) or monotonic() >= deadline:
                 return
         raise NoConvergenceError
 
-    def attempt(self) -> None:
-        """Converge, or take `MOST_STEPS`."""
+    def attempt(self, deadline: float = math.inf) -> None:
+        """Converge, or take `MOST_STEPS`, or the time there is."""
         with suppress(NoConvergenceError):
-            self.converge()
+            self.converge(deadline)
 
     def right_vector(self) -> Vector:
         """Return the right singular vector that belongs to `leading`, by taking all steps again."""

@@ -2,16 +2,21 @@
 
 import math
 import time
+import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph
+from expandergraphs.expansion import bounds
 from expandergraphs.expansion import weighting as weights
 from expandergraphs.expansion.bounds import by_degrees, by_volumes, neighbour_floors
 from expandergraphs.expansion.cuts import envelope
 from expandergraphs.expansion.weighting import Weighting, spectral_weighting
+from expandergraphs.spectral.bounds import proved_upper
+from expandergraphs.spectral.products import Products
 
 INF = math.inf
 
@@ -106,6 +111,27 @@ def test_pairs_are_at_least_as_good_as_tanner():
     assert better == 12
 
 
+def test_the_best_line_of_each_moment_is_taken():
+    """Dawson and Sankoff's t, against all of them."""
+    g = eg.random_regular(40, 20, 4, rng=0)
+    sigma = eg.spectral_gap(g).sigma2
+    found = bounds._by_pairs(g, 20, sigma)
+    for k in range(1, 21):
+        squares = math.floor(k * ((32 - sigma**2) * k / 40 + sigma**2) * (1 + 1e-12))
+        pairs = (squares - 4 * k) // 2
+        assert found[k - 1] == max(math.ceil(Fraction(2 * t * 4 * k - 2 * pairs, t * (t + 1))) for t in range(1, 50))
+
+
+def test_pairs_take_memory_by_the_set_not_by_the_degree():
+    g = eg.random_regular(65_536, 64, 8, rng=0)
+    tracemalloc.start()
+    try:
+        bounds._by_pairs(g, 32_768, 3.0)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
 def test_by_degrees():
     # Degrees 1, 1, 2 meet 3, 1: two edge ends fit one vertex of degree 3, if two vertices bring them.
     g = BipartiteGraph.from_edges(3, 2, [(0, 0), (1, 0), (2, 0), (2, 1)])
@@ -173,10 +199,11 @@ def test_the_proof_holds_for_any_weights():
         normalised = weights.sparse.csr_array(matrix / np.sqrt(np.outer(left, right)))
         second = np.linalg.svd(normalised.toarray(), compute_uv=False)[1]
         known = np.sqrt(right / right.sum())
-        for guess in (0.0, second / 2, second):
-            upper = weights._proven(normalised, known, guess)
-            assert second <= upper <= 2 * second + 1e-6
-        assert weights._proven(normalised, known, second) <= second * (1 + 1e-3) + 1e-6
+        if n_left < n_right:
+            normalised, known = normalised.T.tocsr(), np.sqrt(left / left.sum())
+        products = Products(normalised)
+        assert proved_upper(products, normalised, known, second / 2) >= second
+        assert second <= proved_upper(products, normalised, known, second) <= second * (1 + 1e-3) + 1e-6
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,16 @@ def test_verdicts_on_the_sparse_way(g, verdict, monkeypatch):
     assert eg.spectral_gap(g).is_ramanujan is (None if verdict else False)
 
 
+def test_a_mixture_of_close_values_does_not_pass(monkeypatch):
+    """One block and copies of another with nearly its largest value: within 1e-8 all the same."""
+    from tests.core.test_spectral_bounds import tied
+
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
+    for seed in range(6):
+        g = tied(seed, copies=150)
+        np.testing.assert_allclose(eg.singular_values(g, 2), dense(g)[:2], rtol=1e-8)
+
+
 def test_what_sigma2_costs_is_enough_for_a_verdict(monkeypatch):
     """Random regular graphs, where the bound is as close as it commonly is."""
     monkeypatch.setattr(gap_module, "_AFFORDABLE", 0)

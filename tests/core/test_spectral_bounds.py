@@ -12,10 +12,10 @@ from expandergraphs.spectral import bounds as bounds_module
 from expandergraphs.spectral import dense as dense_way
 from expandergraphs.spectral import lanczos, products
 from expandergraphs.spectral.bounds import (
-    _proved_upper,
     lower_end,
     probable_upper,
     proved_below,
+    proved_upper,
     second_singular_value,
 )
 from expandergraphs.spectral.lanczos import Bidiagonalisation
@@ -27,6 +27,18 @@ from tests.core.test_spectral import any_shape, circulant, dense
 def normalised(g):
     left, right = (np.maximum(degrees, 1) ** -0.5 for degrees in (g.left_degrees, g.right_degrees))
     return np.linalg.svd(left[:, None] * g.biadjacency.toarray() * right, compute_uv=False)
+
+
+def tied(seed, copies):
+    """Blocks of 8 x 8: one, and copies of another, whose largest singular values differ by less than 1e-7."""
+    rng = np.random.default_rng(seed)
+    blocks = [(rng.random((8, 8)) < 0.6).astype(float) for _ in range(4000)]
+    tops = np.linalg.norm(blocks, 2, axis=(1, 2))
+    order = np.argsort(tops)
+    gaps = np.diff(tops[order])
+    at = np.flatnonzero((gaps > 1e-9) & (gaps < 1e-6))[-1]
+    low, high = (blocks[order[i]] for i in (at, at + 1))
+    return BipartiteGraph.from_biadjacency(block_diag([high] + [low] * copies))
 
 
 def bridged(g):
@@ -74,6 +86,20 @@ def test_no_value_escapes_and_the_bounds_are_tight(dense_limit, cholesky_limit, 
             assert (bounds.certificate, bounds.failure_probability > 0) == (
                 ("exact", False) if trivial else (certificate, certificate == "probabilistic")
             )
+
+
+def test_a_time_limit_leaves_bounds_that_hold(monkeypatch):
+    monkeypatch.setattr(bounds_module, "CHOLESKY_LIMIT", 10)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
+    for seed in range(5):
+        g = eg.random_regular(200, 200, 8, rng=seed) if seed % 2 else eg.random_bipartite(200, 300, p=0.1, rng=seed)
+        truth = dense(g)[1]
+        hasty = second_singular_value(g, time_limit=0, rng=seed)
+        patient = second_singular_value(g, rng=seed)
+        assert hasty.lower <= truth <= hasty.upper
+        assert hasty.upper - hasty.lower > patient.upper - patient.lower
+    with pytest.raises(ValueError, match="time_limit must be None or a number of seconds, at least 0, got 'long'"):
+        second_singular_value(g, time_limit="long")
 
 
 def test_a_wider_tolerance_costs_fewer_steps_and_is_kept(monkeypatch):
@@ -170,8 +196,19 @@ def test_cholesky_proves_nothing_that_is_false():
         run = Bidiagonalisation(Products(g.biadjacency), right[i].copy(), [constant(60)])
         run.advance(1)
         assert run.leading()[0] == pytest.approx(values[i])
-        assert _proved_upper(g.biadjacency, constant(60), run) >= values[1]
-    assert _proved_upper(g.biadjacency, constant(60), run) == math.inf
+        assert proved_upper(run.products, g.biadjacency, constant(60), run.leading()[0]) >= values[1]
+    assert proved_upper(run.products, g.biadjacency, constant(60), run.leading()[0]) == math.inf
+
+
+def test_the_lower_end_allows_for_the_first_value_s_own_error(monkeypatch):
+    """Two blocks of nearly one leading value, one of them many times: a first vector is a mixture of both."""
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(bounds_module, "CHOLESKY_LIMIT", 0)
+    for g in (tied(seed, copies=150) for seed in range(6)):
+        first, second = dense(g)[:2]
+        assert first - second < 1e-6
+        bounds = second_singular_value(g, tolerance=1e-4, rng=0)
+        assert bounds.lower <= second <= bounds.upper
 
 
 def test_a_second_start_is_asked_before_a_verdict():
@@ -206,7 +243,7 @@ def test_a_poor_first_vector_widens_the_bounds(monkeypatch):
     """Taking a mixture of the first two vectors out leaves more than the second value: the lower end allows for it."""
     monkeypatch.setattr(dense_way, "DENSE_LIMIT", 5)
     converge = Bidiagonalisation.converge
-    monkeypatch.setattr(Bidiagonalisation, "attempt", lambda run: converge(run) if run.known else run.advance(4))
+    monkeypatch.setattr(Bidiagonalisation, "attempt", lambda run, _: converge(run) if run.known else run.advance(4))
     blocks = [eg.random_bipartite(30, 30, p=0.5, rng=seed).biadjacency for seed in (1, 5)]
     g = BipartiteGraph.from_biadjacency(block_diag(blocks))
     bounds = second_singular_value(g)

@@ -64,6 +64,16 @@ def test_the_moments_are_the_closed_walks_of_the_tree(degrees):
         assert integral(law, lambda s, k=k: s ** (2 * k)) == pytest.approx(expected, rel=1e-8)
 
 
+def test_a_side_of_two_vertices_beside_a_long_one(monkeypatch):
+    """Two stars: what is left beside the first vector is one value, and never nothing."""
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 1)
+    stars = BipartiteGraph.from_biadjacency(np.kron(np.eye(2), np.ones((1, 50))))
+    for seed in range(10):
+        found = spectral_density(stars, rng=seed)
+        assert (found.density >= 0).all()
+        assert found.grid[found.density.argmax()] == pytest.approx(math.sqrt(50), abs=3 * found.width)
+
+
 def test_degree_one_is_an_atom():
     """Stars: every singular value is the root of the other degree."""
     stars = BipartiteGraph.from_biadjacency(np.kron(np.eye(5), np.ones((1, 7))))

@@ -1,5 +1,6 @@
 """The interval around the vertex expansion, against all sets of small graphs."""
 
+import time
 from fractions import Fraction
 from itertools import combinations
 
@@ -98,6 +99,73 @@ def test_a_time_limit_returns_the_interval_so_far():
     assert widths[1] <= widths[0]
 
 
+def test_a_time_limit_cuts_every_part_short(monkeypatch):
+    """An irregular graph of this size takes the spectrum, the weights, the minimum cuts and the search seconds each."""
+    g = eg.random_bipartite(20_000, 20_000, n_edges=300_000, rng=0)
+    start = time.process_time()
+    result = eg.vertex_expansion(g, side="left", time_limit=0, rng=0)
+    assert time.process_time() - start < 4
+    assert 0 < result.lower < result.upper
+    members = list(result.witness.vertices)
+    assert np.unique(g.biadjacency[members].indices).size / len(members) == result.upper
+
+
+def test_what_cuts_prove_is_certain(monkeypatch):
+    """Three vertices of one common neighbour beside an expander: a minimum cut finds them without the spectrum."""
+    regular = eg.random_regular(300, 300, 8, rng=0)
+    edges = np.concatenate([regular.edges, [(300, 0), (301, 0), (302, 0)]])
+    g = eg.BipartiteGraph.from_edges(303, 300, edges)
+    enclosed = SingularValueBounds(0.5, 0.6, "probabilistic", 1e-12)
+    monkeypatch.setattr(vertex, "second_singular_value", lambda *_, **__: enclosed)
+    result = eg.vertex_expansion(g, side="left", rng=0)
+    assert (result.lower, result.exact, result.witness.vertices) == (1 / 3, True, (300, 301, 302))
+    assert (result.certificate, result.failure_probability) == ("exact", 0)
+
+
+def test_the_combined_certificate_covers_both_sides(monkeypatch):
+    """Left 1/3 for certain; that the right side expands more than 1/3 is known for certain too, more than 2 is not."""
+    regular = eg.random_regular(300, 300, 8, rng=0)
+    g = eg.BipartiteGraph.from_edges(303, 300, np.concatenate([regular.edges, [(300, 0), (301, 0), (302, 0)]]))
+    enclosed = SingularValueBounds(0.5, 0.6, "probabilistic", 1e-12)
+    monkeypatch.setattr(vertex, "second_singular_value", lambda *_, **__: enclosed)
+    both = eg.vertex_expansion(g, rng=0)
+    assert [side.certificate for side in both.sides] == ["exact", "probabilistic"]
+    assert (both.lower, both.certificate) == (1 / 3, "exact")
+    # Here too the left side is certain, of 1. That the right one has more than that is not: only the spectrum says so.
+    regular = eg.random_regular(250, 300, 10, rng=0)
+    square = [(i, j) for i in range(250, 254) for j in range(4)]
+    both = eg.vertex_expansion(eg.BipartiteGraph.from_edges(254, 300, np.concatenate([regular.edges, square])), rng=0)
+    left, right = both.sides
+    assert (left.lower, left.upper, left.certificate) == (1, 1, "exact")
+    assert right.lower > both.lower == 1
+    assert (both.exact, both.certificate, both.failure_probability) == (True, "probabilistic", 1e-12)
+
+
+def test_isolated_vertices_decide_before_the_spectrum(monkeypatch):
+    g = eg.BipartiteGraph.from_edges(500, 500, [(i, j) for i in range(499) for j in (i,)])
+    monkeypatch.setattr(vertex, "second_singular_value", None)
+    assert [side.exact for side in eg.vertex_expansion(g, rng=0).sides] == [True, True]
+
+
+def test_a_third_is_a_third():
+    g = eg.BipartiteGraph.from_edges(9, 9, [(i, j % 9) for i in range(9) for j in (i, i + 1)])
+    for third in (1 / 3, Fraction(1, 3), np.float64(1 / 3)):
+        assert eg.vertex_expansion(g, max_fraction=third, rng=0).upper == 4 / 3
+    assert eg.vertex_expansion(eg.random_regular(3, 3, 2, rng=0), max_fraction=1 / 3, rng=0).upper == 2
+
+
+def test_the_search_has_its_share_of_a_short_time():
+    result = eg.vertex_expansion(eg.random_regular(2048, 2048, 16, rng=0), time_limit=1, rng=0)
+    assert result.upper < 3
+
+
+def test_where_there_is_a_time_limit_auto_goes_on():
+    """An irregular graph of over 64 vertices whose bounds do not meet, and which branch and bound decides."""
+    g = eg.random_left_regular(66, 66, 3, rng=0)
+    assert not eg.vertex_expansion(g, side="left", rng=0).exact
+    assert eg.vertex_expansion(g, side="left", time_limit=20, rng=0).exact
+
+
 def test_progress_narrows_the_interval():
     told = []
     g = eg.random_regular(48, 48, 4, rng=0)
@@ -127,8 +195,15 @@ def test_what_rests_on_random_starts_says_so(monkeypatch):
         ({"max_fraction": 1.5}, "max_fraction must be a number between 0 and 1, got 1.5"),
         ({"max_fraction": 0.05}, "no admissible set: on both sides of .*0.05 of the vertices is less than one"),
         ({"time_limit": -1}, "time_limit must be None or a number of seconds, at least 0, got -1"),
+        ({"time_limit": "1"}, "time_limit must be None or a number of seconds, at least 0, got '1'"),
     ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         eg.vertex_expansion(eg.random_regular(8, 8, 2, rng=0), **arguments)
+
+
+def test_branch_and_bound_of_a_huge_graph_is_refused_before_it_begins():
+    ring = eg.BipartiteGraph.from_edges(5000, 5000, [(i, (i + j) % 5000) for i in range(5000) for j in (0, 1)])
+    with pytest.raises(ValueError, match="method 'exact' takes 20 bytes for each of at most 16777216 pairs"):
+        eg.vertex_expansion(ring, method="exact")
