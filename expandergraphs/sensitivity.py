@@ -151,13 +151,13 @@ def _first_complete(layers: Iterable[Words], every: Words) -> int | None:
 
 def _bound(layers: Sequence[BipartiteGraph]) -> int | None:
     """Return the least t with ``(d / sigma2)^t > n`` for the worst of the layers."""
-    worst = 1e-9  # rounding must not make the bound too small
+    worst = 1e-8  # rounding must not make the bound too small
     for layer in layers:
         degrees = np.union1d(layer.left_degrees, layer.right_degrees)
         if degrees.size != 1 or degrees[0] == 0:  # one degree on both sides: they are equally large
             return None
         values = singular_values(layer, min(2, layer.n_left))
-        worst = max([worst, *(values[1:] / degrees[0] + 1e-9)])
+        worst = max([worst, *(values[1:] / degrees[0] + 1e-8)])
         if worst >= 1:
             return None
     return math.floor(math.log(layers[0].n_left) / -math.log(worst)) + 1

@@ -123,4 +123,5 @@ def _by_pairs(g: BipartiteGraph, k_max: int, sigma: float) -> Floors:
     squares = np.floor((k * ((first - second) * k / g.n_left + second)) * (1 + _SAFE)).astype(np.int64)
     pairs = (squares - volumes) // 2
     t = np.maximum(1, 1 + 2 * pairs // volumes)  # the best integer, by Dawson and Sankoff
-    return -((2 * pairs - 2 * t * volumes) // (t * (t + 1)))
+    bound: Floors = -((2 * pairs - 2 * t * volumes) // (t * (t + 1)))
+    return bound

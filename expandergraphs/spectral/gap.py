@@ -49,7 +49,8 @@ class SpectralGap:
         degrees, and no theorem makes it a yardstick.
     is_ramanujan : bool or None
         Biregular graphs: connected, and sigma2 at most the bound. True and False are proved, True with a probability of
-        error of 1e-12 above 1,000 vertices on the smaller side. None, undecided, where the bound lies within the error
+        error of 1e-12 above 1,000 vertices on the smaller side, over starts that are always the same: of graphs that
+        were not made to deceive them. None, undecided, where the bound lies within the error
         of sigma2, or the proof would take over three times as long as sigma2 itself: `second_singular_value` goes on as
         far as it is told to. None for graphs that are not biregular.
     connected : bool

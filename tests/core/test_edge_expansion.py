@@ -280,3 +280,10 @@ def test_bad_input_is_refused():
         edge_expansion(BipartiteGraph.from_edges(1, 0, []))
     with pytest.raises(ValueError, match=r"needs at least 1 edge, got BipartiteGraph\(3 x 2, 0 edges"):
         conductance(BipartiteGraph.from_edges(3, 2, []))
+
+
+@pytest.mark.parametrize("measure", [eg.edge_expansion, eg.conductance])
+@pytest.mark.parametrize("rng", ["a", -1, 1.5])
+def test_a_bad_rng_is_refused_where_none_is_needed(measure, rng):
+    with pytest.raises(ValueError, match="rng"):
+        measure(eg.random_regular(8, 8, 2, rng=0), rng=rng)

@@ -1,6 +1,7 @@
 """The interval around the vertex expansion, against all sets of small graphs."""
 
 import time
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
 
@@ -207,3 +208,12 @@ def test_branch_and_bound_of_a_huge_graph_is_refused_before_it_begins():
     ring = eg.BipartiteGraph.from_edges(5000, 5000, [(i, (i + j) % 5000) for i in range(5000) for j in (0, 1)])
     with pytest.raises(ValueError, match="method 'exact' takes 20 bytes for each of at most 16777216 pairs"):
         eg.vertex_expansion(ring, method="exact")
+
+
+def test_the_failure_probability_is_that_of_all_it_rests_on(monkeypatch):
+    g = eg.random_regular(200, 200, 8, rng=0)
+    enclosed = SingularValueBounds(5.0, 5.3, "probabilistic", 1e-12)
+    weighting = vertex.spectral_weighting(g)
+    monkeypatch.setattr(vertex, "second_singular_value", lambda *_, **__: enclosed)
+    monkeypatch.setattr(vertex, "spectral_weighting", lambda *_, **__: replace(weighting, failure_probability=3e-12))
+    assert eg.vertex_expansion(g, rng=0).failure_probability == 4e-12
