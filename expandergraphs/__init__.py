@@ -11,6 +11,9 @@ Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansi
 `is_path_symmetric`, `reachability`, `receptive_fields`, `dead_units`, `sensitivity_depth`, `family_sensitivity_depth`,
 `distances`, `girth`.
 
+Heat: `heat_signature`, `heat_distance`, `compare_heat`, `scree`, `saturation_time`, `heat_trace`,
+`heat_kernel_signature`, `unreached_units`; `laplacian`.
+
 Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Plots: `expandergraphs.plotting`.
 """
 
@@ -30,9 +33,17 @@ from expandergraphs.generators.like import random_like
 from expandergraphs.generators.radix import RadixNet, radix_net, radix_net_for, radix_net_with
 from expandergraphs.generators.random import random_bipartite, random_left_regular
 from expandergraphs.generators.regular import random_regular
+from expandergraphs.heat.comparison import HeatComparison, compare_heat
+from expandergraphs.heat.distance import heat_distance
+from expandergraphs.heat.kernel import HeatKernelSignature, heat_kernel_signature
+from expandergraphs.heat.saturation import SaturationTime, saturation_time
+from expandergraphs.heat.scree import Scree, scree
+from expandergraphs.heat.signature import HeatSignature, heat_signature
+from expandergraphs.heat.trace import HeatTrace, heat_trace
+from expandergraphs.heat.unreached import UnreachedUnits, unreached_units
 from expandergraphs.interchange import load, load_graph_challenge, save, save_graph_challenge
 from expandergraphs.layered import LayeredGraph
-from expandergraphs.operators import normalised_biadjacency
+from expandergraphs.operators import laplacian, normalised_biadjacency
 from expandergraphs.paths import Components, components, is_path_symmetric, n_paths, path_counts
 from expandergraphs.reach import DeadUnits, ReceptiveFields, dead_units, reachability, receptive_fields
 from expandergraphs.report import Report, report
@@ -54,6 +65,10 @@ __all__ = [
     "DeadUnits",
     "Distances",
     "GenerationError",
+    "HeatComparison",
+    "HeatKernelSignature",
+    "HeatSignature",
+    "HeatTrace",
     "IrregularGaps",
     "LayerShape",
     "LayeredGraph",
@@ -62,11 +77,14 @@ __all__ = [
     "ReceptiveFields",
     "Report",
     "SampledExpansion",
+    "SaturationTime",
+    "Scree",
     "SensitivityDepth",
     "SingularValueBounds",
     "SpectralDensity",
     "SpectralGap",
     "Study",
+    "UnreachedUnits",
     "VertexExpansion",
     "Witness",
     "array_code",
@@ -74,6 +92,7 @@ __all__ = [
     "biregular_law",
     "block_expander",
     "cayley_f2",
+    "compare_heat",
     "components",
     "conductance",
     "dead_units",
@@ -84,8 +103,13 @@ __all__ = [
     "girth",
     "graph_challenge",
     "graph_challenge_layers",
+    "heat_distance",
+    "heat_kernel_signature",
+    "heat_signature",
+    "heat_trace",
     "irregular_gaps",
     "is_path_symmetric",
+    "laplacian",
     "load",
     "load_graph_challenge",
     "lps",
@@ -105,8 +129,10 @@ __all__ = [
     "receptive_fields",
     "report",
     "sampled_expansion",
+    "saturation_time",
     "save",
     "save_graph_challenge",
+    "scree",
     "second_singular_value",
     "sensitivity_depth",
     "singular_values",
@@ -115,5 +141,6 @@ __all__ = [
     "spread",
     "study",
     "two_lift",
+    "unreached_units",
     "vertex_expansion",
 ]

@@ -50,7 +50,7 @@ class Products:
         self.norm_bound = math.sqrt(min(squares))
         longest = max(np.diff(half.indptr).max(initial=0) for half in sizes)
         self.noise = float(4 * (longest + 16) * _UNIT_ROUNDOFF * self.norm_bound)
-        self._tall, self._wide = _row_blocks(tall), _row_blocks(wide)
+        self._tall, self._wide = row_blocks(tall), row_blocks(wide)
         self._pieces = [slice(start, start + _PIECE) for start in range(0, self.shape[1], _PIECE)]
         self._helpers = min(n_processors(), max(len(self._tall), len(self._wide))) - 1
         self._threads = ThreadPoolExecutor(self._helpers) if self._helpers else None
@@ -137,7 +137,8 @@ def square(x: Vector) -> float:
     return dot(x, x)
 
 
-def _row_blocks(matrix: sparse.csr_array) -> list[Block]:
+def row_blocks(matrix: sparse.csr_array) -> list[Block]:
+    """Cut a matrix into blocks of whole rows, of some half a million entries each; blocks of ones share their ones."""
     full = np.searchsorted(matrix.indptr, np.arange(_BLOCK, matrix.nnz, _BLOCK))
     cuts = np.unique(np.concatenate([[0], full, [matrix.shape[0]]]))
     stored = np.diff(matrix.indptr[cuts]).max(initial=0)

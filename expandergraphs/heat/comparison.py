@@ -1,0 +1,119 @@
+"""Several networks beside a reference: how far heat in them is from heat in it, and what they lost."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from numpy.typing import ArrayLike
+from scipy.sparse import csgraph
+
+from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.heat.diffusion import Array
+from expandergraphs.heat.signature import as_times, heat_signature
+from expandergraphs.heat.unreached import unreached_units
+from expandergraphs.layered import LayeredGraph, as_net
+from expandergraphs.operators import heat_weights
+from expandergraphs.results import Printable, Table, number
+
+
+@dataclass(frozen=True)
+class ComparedNetwork:
+    """One network beside the reference.
+
+    Attributes
+    ----------
+    n_edges, components, unreached : int
+        Number of edges, of connected components (edges of weight 0 do not connect), and of units that heat never
+        reaches.
+    distances : tuple of float
+        F at each time; 0 for the reference itself.
+    """
+
+    n_edges: int
+    components: int
+    unreached: int
+    distances: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class HeatComparison(Printable):
+    """Distances to a reference; prints as a table, a row a network.
+
+    Attributes
+    ----------
+    reference : str
+        Its name.
+    times : ndarray, shape (n_times,)
+        inf is saturation.
+    networks : mapping {name: ComparedNetwork}
+        The reference first.
+    laplacian : str
+        Which one.
+    """
+
+    reference: str
+    times: Array = field(repr=False)
+    networks: Mapping[str, ComparedNetwork]
+    laplacian: str
+
+    def table(self) -> Table:
+        """Return the distances, a column a time."""
+        at = ["saturated" if math.isinf(time) else f"t = {number(time)}" for time in self.times.tolist()]
+        rows = [
+            (name, net.n_edges, net.components, net.unreached, *(f"{distance:.3g}" for distance in net.distances))
+            for name, net in self.networks.items()
+        ]
+        caption = (
+            f"Euclidean distance of the heat at all units to that of {self.reference!r}, {self.laplacian} Laplacian; "
+            "where both are connected it is 0 at saturation"
+        )
+        headings = ["network", "edges", "components", "never reached", *at]
+        return Table.of(f"Heat, compared with {self.reference!r}", headings, rows, left=["network"], caption=caption)
+
+
+def compare_heat(
+    networks: Mapping[str, LayeredGraph | BipartiteGraph],
+    t: ArrayLike | str,
+    *,
+    sources: ArrayLike | None = None,
+    laplacian: str = "combinatorial",
+) -> HeatComparison:
+    """Compare networks with the first of them by the heat in them.
+
+    Parameters
+    ----------
+    networks : mapping {name: LayeredGraph or BipartiteGraph}
+        The reference first; all with equally many nodes.
+    t, sources, laplacian
+        As for `heat_distance`.
+
+    Returns
+    -------
+    HeatComparison
+
+    Raises
+    ------
+    ValueError
+        If there is no network, and as `heat_distance` does.
+
+    Examples
+    --------
+    >>> from expandergraphs import family_net, random_like
+    >>> dense = family_net("random", [20, 10, 5], density=1, rng=0)
+    >>> thin = family_net("random", [20, 10, 5], density=0.2, rng=0)
+    >>> found = compare_heat({"dense": dense, "thin": thin}, [0.1, math.inf])
+    >>> found.networks["thin"].unreached > 0, found.networks["thin"].distances[1] > 0
+    (True, True)
+    """
+    if not networks:
+        raise ValueError("compare_heat needs at least one network, the reference")
+    nets = {name: as_net(net) for name, net in networks.items()}
+    (name, reference), times = next(iter(nets.items())), as_times(t)
+    signature = heat_signature(reference, times, sources=sources, laplacian=laplacian)
+    compared = {}
+    for other, net in nets.items():
+        count = int(csgraph.connected_components(heat_weights(net), directed=False)[0])
+        lost = unreached_units(net, sources=sources).n_unreached
+        found = signature.distance(heat_signature(net, times, sources=sources, laplacian=laplacian))
+        compared[other] = ComparedNetwork(net.n_edges, count, lost, tuple(found.tolist()))
+    return HeatComparison(name, times, compared, laplacian)

@@ -1,0 +1,159 @@
+"""exp(-t K) b for many times at once, to a stated error: Lanczos, and where it is slow, a method known to end.
+
+With K V = V T + beta_m v_{m+1} e_m' (`expandergraphs.heat.lanczos`) the approximation |b| V exp(-t T) e_1 leaves the
+residual |b| beta_m [exp(-s T)]_{m1} v_{m+1}. The error obeys the same equation with this as its source, and exp(-s K)
+does not expand, so the error at t is at most |b| beta_m times the integral of |[exp(-s T)]_{m1}| over s from 0 to t. T
+has positive numbers beside its diagonal, so that this entry never changes its sign, and the integral is
+|[T^(-1) (1 - exp(-t T))]_{m1}|. One run serves all times, the largest of which decides when it ends.
+
+Lanczos may take half as many steps as Chebyshev's expansion is known to need. Then that follows or, where there are
+fewer nodes than it takes, a dense decomposition.
+
+Rounding is estimated, not bounded: each step adds a relative error of about the unit roundoff times the bound on K,
+which acts on what heat has not yet levelled out. Against slow modes it cannot be made smaller by more steps.
+
+Saad. Analysis of some Krylov subspace approximations to the matrix exponential operator. SIAM J. Numer. Anal. 29
+(1992), section 5.1 for the residual.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg
+
+from expandergraphs.heat.chebyshev import chebyshev_vectors, coefficients, degree_for
+from expandergraphs.heat.diffusion import Array, Diffusion
+from expandergraphs.heat.lanczos import Lanczos
+
+DENSE_LIMIT = 2000  # nodes
+MOST_STEPS = 2000  # of Lanczos: the eigenvectors of T take 32 MB
+_FEWEST_STEPS = 32
+_STORED = 1 << 26  # bytes, besides a multiple of the matrix's
+_ROUNDOFF = 2.0**-53
+
+
+class Diffused(NamedTuple):
+    """Vectors exp(-t K) b, and how they were found.
+
+    Attributes
+    ----------
+    vectors : ndarray, shape (n_times, k, n)
+    method : str
+        "Lanczos", "Chebyshev" or "dense".
+    products : int
+        Products of the operator with a block of k vectors.
+    error : ndarray, shape (n_times,)
+        Largest error of a column, in the 2-norm: a bound for what was cut off, and an estimate of rounding.
+    """
+
+    vectors: Array
+    method: str
+    products: int
+    error: Array
+
+
+class Part(NamedTuple):
+    """A start in the eigenbasis of its T, or of K itself: |b| times a unit vector."""
+
+    norm: float
+    values: Array
+    vectors: Array
+    entries: Array
+
+    def at(self, times: Array) -> Array:
+        """Return exp(-t T) e_1, or its like, in the eigenbasis: shape (n_times, m)."""
+        found: Array = np.exp(-np.outer(times, self.values)) * self.entries
+        return found
+
+    def factors(self, times: Array) -> Array:
+        """Return the factors of the basis vectors, shape (n_times, m); without the BLAS, whose threads round."""
+        found: Array = self.norm * np.einsum("tj,ij->ti", self.at(times), self.vectors)
+        return found
+
+    def cut_off(self, times: Array, beta: float) -> Array:
+        """Bound the error of stopping before `beta`."""
+        safe = np.where(self.values > 0, self.values, 1.0)
+        integrals = np.where(self.values > 0, -np.expm1(-np.outer(times, safe)) / safe, times[:, None])
+        found: Array = self.norm * beta * abs(integrals @ (self.vectors[-1] * self.entries))
+        return found
+
+    def rounding(self, times: Array, bound: float) -> Array:
+        """Estimate what rounding adds: the integral of the norm of `at`, which never rises, from above."""
+        halvings = 4 + max(0, math.frexp(times.max())[1] + math.frexp(bound)[1])  # down to where nothing happens
+        grid = np.unique(np.concatenate([[0.0], np.ldexp(times.max(), -np.arange(halvings)), times]))
+        parts = self.at(grid)
+        norms = np.sqrt(np.einsum("tj,tj->t", parts, parts))
+        integrals = np.concatenate([[0.0], np.cumsum(norms[:-1] * np.diff(grid))])
+        found: Array = _ROUNDOFF * self.norm * (4 + bound * integrals[np.searchsorted(grid, times)])
+        return found
+
+
+def diffuse(operator: Diffusion, starts: Array, times: Array, tolerance: float) -> Diffused:
+    """Return exp(-t K) times the columns of the starts, shape (n, k), which have no part in the null space.
+
+    At least one start is not zero, and one time is positive.
+
+    Raises
+    ------
+    ValueError
+        If rounding alone may exceed the tolerance.
+    """
+    last = times.max(keepdims=True)
+    largest = float(np.sqrt(np.einsum("ik,ik->k", starts, starts)).max())
+    degree = degree_for(float(last[0]) * operator.bound / 2, tolerance / 8 / largest)
+    most_steps = min(max(degree // 2, _FEWEST_STEPS), MOST_STEPS)
+    if operator.n <= DENSE_LIMIT:
+        most_steps = min(most_steps, max(operator.n, _FEWEST_STEPS))
+    run = Lanczos(operator.apply, starts, 2 * operator.nbytes + _STORED)
+    while run.steps < most_steps:
+        run.advance(min(4 + run.steps // 8, most_steps - run.steps))
+        parts = _parts(run)
+        rounding = _affordable(max(part.rounding(last, operator.bound)[0] for part in parts), tolerance)
+        if max(cut[0] for cut in _cut_off(run, parts, last)) <= tolerance - rounding:
+            cuts = _cut_off(run, parts, times)
+            errors = [part.rounding(times, operator.bound) + cut for part, cut in zip(parts, cuts, strict=True)]
+            sums = operator.add_up(run.basis(), np.stack([part.factors(times) for part in parts]))
+            return Diffused(sums, "Lanczos", run.products, np.max(errors, axis=0))
+    if operator.n <= min(run.steps, DENSE_LIMIT):
+        return _dense(operator, starts, times, tolerance, run.products)
+    rounded = _ROUNDOFF * operator.bound * largest * times
+    _affordable(float(rounded.max()), tolerance / 2)
+    factors = coefficients(times * operator.bound / 2, degree)
+    vectors = chebyshev_vectors(operator.apply, starts, operator.bound, degree)
+    sums = operator.add_up(vectors, np.broadcast_to(factors, (starts.shape[1], *factors.shape)))
+    return Diffused(sums, "Chebyshev", run.products + degree, rounded + tolerance / 4)
+
+
+def _parts(run: Lanczos) -> list[Part]:
+    parts = []
+    for norm, alphas, betas in zip(run.norms.tolist(), run.alphas.T, run.betas.T, strict=True):
+        values, vectors = linalg.eigh_tridiagonal(alphas, betas[:-1], check_finite=False)
+        parts.append(Part(norm, np.maximum(values, 0.0), vectors, vectors[0]))
+    return parts
+
+
+def _cut_off(run: Lanczos, parts: list[Part], times: Array) -> list[Array]:
+    return [part.cut_off(times, beta) for part, beta in zip(parts, run.betas[-1], strict=True)]
+
+
+def _dense(operator: Diffusion, starts: Array, times: Array, tolerance: float, products: int) -> Diffused:
+    matrix = operator.apply(np.eye(operator.n))
+    values, vectors = linalg.eigh((matrix + matrix.T) / 2)
+    sums, errors = np.empty((times.size, starts.shape[1], operator.n)), []
+    for c, start in enumerate(starts.T):
+        part = Part(1.0, np.maximum(values, 0.0), vectors, vectors.T @ start)
+        sums[:, c] = part.factors(times)
+        errors.append(part.rounding(times, operator.bound))
+    error = np.max(errors, axis=0)
+    _affordable(error.max(), tolerance)
+    return Diffused(sums, "dense", products, error)
+
+
+def _affordable(rounding: float, tolerance: float) -> float:
+    if rounding > tolerance:
+        raise ValueError(
+            f"rounding alone may add {rounding:.1e}, more than the tolerance allows; ask for tolerance="
+            f"{2.1 * rounding:.0e}, for shorter times, or for weights over fewer decades"
+        )
+    return rounding
