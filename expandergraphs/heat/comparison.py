@@ -9,11 +9,15 @@ from scipy.sparse import csgraph
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.heat.diffusion import Array
+from expandergraphs.heat.distance import check_comparable
 from expandergraphs.heat.signature import as_times, heat_signature
 from expandergraphs.heat.unreached import unreached_units
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.operators import heat_weights
 from expandergraphs.results import Printable, Table, number
+
+_MOST_COLUMNS = 8  # times beside each other
+_TOLERANCE = 1e-8  # of a distance
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,24 @@ class HeatComparison(Printable):
     laplacian: str
 
     def table(self) -> Table:
-        """Return the distances, a column a time."""
+        """Return the distances, a row a network or, where there are more times than networks, a column."""
         at = ["saturated" if math.isinf(time) else f"t = {number(time)}" for time in self.times.tolist()]
-        rows = [
-            (name, net.n_edges, net.components, net.unreached, *(f"{distance:.3g}" for distance in net.distances))
+        columns = [
+            [name, net.n_edges, net.components, net.unreached, *map(_written, net.distances)]
             for name, net in self.networks.items()
         ]
+        columns.insert(0, ["network", "edges", "components", "never reached", *at])
+        headings, *rows = zip(*columns, strict=True) if len(at) > max(_MOST_COLUMNS, len(self.networks)) else columns
         caption = (
             f"Euclidean distance of the heat at all units to that of {self.reference!r}, {self.laplacian} Laplacian; "
             "where both are connected it is 0 at saturation"
         )
-        headings = ["network", "edges", "components", "never reached", *at]
-        return Table.of(f"Heat, compared with {self.reference!r}", headings, rows, left=["network"], caption=caption)
+        title = f"Heat, compared with {self.reference!r}"
+        return Table.of(title, map(str, headings), rows, left=["network"], caption=caption)
+
+
+def _written(distance: float) -> str:
+    return f"{distance:.3g}" if distance == 0 or distance > _TOLERANCE else "< 1e-8"
 
 
 def compare_heat(
@@ -109,11 +119,14 @@ def compare_heat(
         raise ValueError("compare_heat needs at least one network, the reference")
     nets = {name: as_net(net) for name, net in networks.items()}
     (name, reference), times = next(iter(nets.items())), as_times(t)
-    signature = heat_signature(reference, times, sources=sources, laplacian=laplacian)
+    for net in nets.values():
+        check_comparable(reference, net, sources)
+    signature = heat_signature(reference, times, sources=sources, laplacian=laplacian, tolerance=_TOLERANCE / 2)
     compared = {}
     for other, net in nets.items():
         count = int(csgraph.connected_components(heat_weights(net), directed=False)[0])
         lost = unreached_units(net, sources=sources).n_unreached
-        found = signature.distance(heat_signature(net, times, sources=sources, laplacian=laplacian))
+        other_signature = heat_signature(net, times, sources=sources, laplacian=laplacian, tolerance=_TOLERANCE / 2)
+        found = signature.distance(other_signature)
         compared[other] = ComparedNetwork(net.n_edges, count, lost, tuple(found.tolist()))
     return HeatComparison(name, times, compared, laplacian)

@@ -58,12 +58,17 @@ def heat_distance(
     [0.0]
     """
     first, second = as_net(reference), as_net(other)
+    check_comparable(first, second, sources)
+    ours, theirs = (
+        heat_signature(net, t, sources=sources, laplacian=laplacian, tolerance=tolerance / 2) for net in (first, second)
+    )
+    return ours.distance(theirs)
+
+
+def check_comparable(first: LayeredGraph, second: LayeredGraph, sources: ArrayLike | None) -> None:
+    """Raise ``ValueError`` unless the nodes and the sources of two networks correspond."""
     if first.n_nodes != second.n_nodes:
         raise ValueError(f"the networks must have equally many nodes, got {first.n_nodes} and {second.n_nodes}")
     if sources is None and first.widths[0] != second.widths[0]:
         inputs = f"{first.widths[0]} and {second.widths[0]}"
         raise ValueError(f"the networks have {inputs} inputs: name the same sources for both")
-    ours, theirs = (
-        heat_signature(net, t, sources=sources, laplacian=laplacian, tolerance=tolerance / 2) for net in (first, second)
-    )
-    return ours.distance(theirs)

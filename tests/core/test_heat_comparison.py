@@ -1,0 +1,63 @@
+"""Several networks beside a reference."""
+
+import math
+
+import numpy as np
+import pytest
+
+import expandergraphs as eg
+
+TIMES = [0.1, 1, math.inf]
+
+
+@pytest.fixture(scope="module")
+def nets():
+    return {
+        "dense": eg.family_net("random", [20, 10, 5], density=1),
+        "half": eg.family_net("random", [20, 10, 5], density=0.5, rng=0),
+        "thin": eg.family_net("random", [20, 10, 5], density=0.1, rng=0),
+    }
+
+
+def test_every_network_is_compared_with_the_first(nets):
+    found = eg.compare_heat(nets, TIMES)
+    assert found.reference == "dense"
+    assert found.times.tolist() == TIMES
+    for name, net in nets.items():
+        row = found.networks[name]
+        np.testing.assert_allclose(row.distances, eg.heat_distance(nets["dense"], net, TIMES), atol=1e-12)
+        assert (row.n_edges, row.components) == (net.n_edges, eg.components(net).count)
+        assert row.unreached == eg.unreached_units(net).n_unreached
+    assert found.networks["thin"].unreached > 0
+
+
+def test_edges_of_weight_0_do_not_connect(nets):
+    net = nets["half"]
+    weights = {key: np.zeros(block.n_edges) for key, block in net.blocks.items()}
+    cold = eg.LayeredGraph(net.widths, net.blocks, weights=weights)
+    row = eg.compare_heat({"half": net, "cold": cold}, "saturated").networks["cold"]
+    assert (row.components, row.unreached) == (35, 15)
+
+
+def test_options_reach_the_signatures(nets):
+    found = eg.compare_heat(nets, 1, sources=[3], laplacian="symmetric")
+    expected = eg.heat_distance(nets["dense"], nets["thin"], 1, sources=[3], laplacian="symmetric")
+    assert found.networks["thin"].distances == pytest.approx(tuple(expected))
+    assert found.laplacian == "symmetric"
+
+
+def test_it_prints_a_row_or_a_column_a_network(nets):
+    wide = eg.compare_heat(nets, [1, 30, math.inf]).table()
+    assert wide.headings == ("network", "edges", "components", "never reached", "t = 1", "t = 30", "saturated")
+    assert [row[0] for row in wide.rows] == list(nets)
+    assert wide.rows[1][5:] == ("< 1e-8", "0")
+    long = eg.compare_heat(nets, np.linspace(0, 1, 9)).table()
+    assert long.headings == ("network", *nets)
+    assert [row[0] for row in long.rows[:5]] == ["edges", "components", "never reached", "t = 0", "t = 0.125"]
+
+
+def test_what_cannot_be_compared(nets):
+    with pytest.raises(ValueError, match="at least one network"):
+        eg.compare_heat({}, 1)
+    with pytest.raises(ValueError, match="equally many nodes, got 35 and 15"):
+        eg.compare_heat(nets | {"other": eg.family_net("random", [10, 5], density=1)}, 1)
