@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from errno import EACCES, EISDIR, ENOENT
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,9 +24,21 @@ class Format(NamedTuple):
 def save_records(path: Any, records: Sequence[Record]) -> None:
     """Write records in the format of the suffix; the file is whole or not there."""
     path = as_path("path", path)
+    check_place(path)
     content = _format(path).dump(records)
     with replacing(path) as file:
         file.write(content)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place for records whose format is unknown or needs what is missing, or whose folder is not there."""
+    _format(path).dump([])
+    if not path.parent.is_dir():
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(path.parent))
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), str(path.parent))
 
 
 def load_records(path: Any) -> list[Record]:
@@ -89,7 +103,10 @@ def _from_json(content: bytes) -> list[Record]:
 def _to_parquet(records: Sequence[Record]) -> bytes:
     pa, parquet = _pyarrow()
     buffer = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist(list(records)), buffer)
+    try:
+        parquet.write_table(pa.Table.from_pylist(list(records)), buffer)
+    except OverflowError:
+        raise ValueError("Parquet holds integers below 2^63; choose .csv or .json") from None
     return buffer.getvalue()
 
 

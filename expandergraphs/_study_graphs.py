@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from inspect import signature
+from inspect import isfunction, signature
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.errors import GenerationError
 from expandergraphs.expansion.sampled import sampled_expansion
-from expandergraphs.expansion.vertex import vertex_expansion
+from expandergraphs.expansion.vertex import VertexExpansion, vertex_expansion
 from expandergraphs.generators.family import Family, as_family
 from expandergraphs.generators.radix import radix_net
 from expandergraphs.report import degrees_of
@@ -70,14 +70,24 @@ def measure_cell(cell: Cell, family: str | Family, measures: Mapping[str, Measur
 
 
 def described(function: Any) -> str:
-    """Return the name of a function and the arguments bound to it: what tells one measure or family from another."""
+    """Return the name of a function and the arguments bound to it: what tells one measure or family from another.
+
+    Raises
+    ------
+    ValueError
+        If that does not tell them apart: a lambda, a function within another, an object with a state.
+    """
     if isinstance(function, str):
         return function
     if isinstance(function, partial):
         bound = [*map(repr, function.args), *(f"{key}={value!r}" for key, value in sorted(function.keywords.items()))]
         return f"{described(function.func)}({', '.join(bound)})"
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
+    if not isfunction(function) or "<" in function.__qualname__:
+        raise ValueError(
+            f"a file keeps records by the names of functions, which do not tell {function!r} from others; define it "
+            "at the top level of a module, its options bound by functools.partial, or give no path"
+        )
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 # --- measures ---
@@ -107,20 +117,27 @@ def measure_expansion(g: BipartiteGraph, *, time_limit: float | None = None, rng
     ----------
     g : BipartiteGraph
     time_limit : float, optional
-        Seconds for each side, as for `vertex_expansion`; what is reached within it depends on the machine.
+        Seconds for both sides together, and again for each side that has isolated vertices, as for `vertex_expansion`;
+        what is reached within it depends on the machine.
     """
     columns: Record = {}
+    whole = _expansions(g, "both", time_limit, rng)
     for side in SIDES:
         linked = _linked(g, side)
-        whole = _alpha(g, side, time_limit, rng)
-        part = whole if linked == g else _alpha(linked, side, time_limit, rng)
-        for name, result in (("alpha", whole), ("linked_alpha", part)):
-            columns |= {f"{side}_{name}_{end}": value for end, value in result.items()}
+        part = whole if linked == g else _expansions(linked, side, time_limit, rng)
+        for name, intervals in (("alpha", whole), ("linked_alpha", part)):
+            for end in ("lower", "upper", "exact", "certificate"):
+                columns[f"{side}_{name}_{end}"] = getattr(intervals.get(side), end, None)
     return columns
 
 
 def measure_sampled(g: BipartiteGraph, *, samples: int = 1000, rng: np.random.Generator) -> Record:
-    """Measure what RReg's published code does: the mean of |N(S)| / |S| over random sets S; see `sampled_expansion`."""
+    """Measure what RReg's published code does: the mean of |N(S)| / |S| over random sets S; see `sampled_expansion`.
+
+    A graph of which neither side has two vertices has no such set, and no value.
+    """
+    if max(g.n_left, g.n_right) < 2:
+        return {"sampled_mean": None, "sampled_minimum": None}
     result = sampled_expansion(g, samples=samples, rng=rng)
     return {"sampled_mean": result.mean, "sampled_minimum": result.minimum}
 
@@ -133,12 +150,15 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def _alpha(g: BipartiteGraph, side: Side, time_limit: float | None, rng: np.random.Generator) -> Record:
-    names = ("lower", "upper", "exact", "certificate")
-    if (g.n_left if side == "left" else g.n_right) < 2:
-        return dict.fromkeys(names)
+def _expansions(
+    g: BipartiteGraph, side: str, time_limit: float | None, rng: np.random.Generator
+) -> dict[str, VertexExpansion]:
+    """Return {side: interval} of the sides asked for, one or "both", that have an admissible set."""
+    asked = {"left": g.n_left, "right": g.n_right, "both": max(g.n_left, g.n_right)}
+    if asked[side] < 2:
+        return {}
     result = vertex_expansion(g, side=side, time_limit=time_limit, rng=rng)
-    return {name: getattr(result, name) for name in names}
+    return {interval.witness.side: interval for interval in result.sides or (result,)}
 
 
 def _linked(g: BipartiteGraph, side: Side) -> BipartiteGraph:
@@ -188,7 +208,14 @@ def _checked(name: str, columns: Any) -> Record:
     record: Record = {}
     for column, value in columns.items():
         plain = value.item() if isinstance(value, np.generic) else value
-        if not (plain is None or isinstance(plain, bool | int | float | str)):
+        if isinstance(plain, float) and not math.isfinite(plain):
+            plain = None
+        if not is_value(plain):
             raise ValueError(f"measure {name!r} must return numbers, got {column} = {value!r}")
-        record[column] = None if isinstance(plain, float) and not math.isfinite(plain) else plain
+        record[column] = plain
     return record
+
+
+def is_value(value: object) -> bool:
+    """Tell whether a record may hold it: what every format gives back."""
+    return value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))

@@ -7,6 +7,8 @@ whatever stops a study leaves all that was finished, and a torn last line is dro
 import json
 import os
 import pickle
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple
@@ -124,18 +126,13 @@ def _measured(
             yield cell, measure_cell(cell, families[cell.family], measures)
         return
     import multiprocessing
-    import signal
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from concurrent.futures.process import BrokenProcessPool
 
     _check_sendable([*families.items(), *measures.items()])
     # New processes, not copies: threads of this one would not survive copying, and BLAS reads its settings once.
-    pool = ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,  # an interruption from the keyboard reaches them too: they end without a word
-        initargs=(signal.SIGINT, signal.SIG_DFL),
-    )
+    new = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=new, initializer=_begin_worker)
     try:
         with _single_blas_threads():
             futures = {pool.submit(measure_cell, cell, families[cell.family], measures): cell for cell in cells}
@@ -148,6 +145,21 @@ def _measured(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Let this process end when the keyboard interrupts, without a word, and when its parent is no more."""
+    import multiprocessing
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _check_sendable(functions: Iterable[tuple[str, Any]]) -> None:

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from expandergraphs._study_graphs import Record
 from expandergraphs.results import Table, number
 
 CONFIDENCE = 0.95
-_FEWEST_EQUAL = 5  # two families of as many equal values each: by chance with p = 2 / 252; of four, 2 / 70
+_FEWEST_EQUAL = 5  # values; of fewer, the graphs unlike them may well be most of the family
 CAPTION = (
     "mean: over the graphs, a .. b where their values are known within intervals\n"
-    "95 % limits: of the mean over the whole family; unresolved where they overlap"
+    "95 % limits: of the mean over the whole family, infinite where the graphs are too few to say\n"
+    "unresolved: where limits overlap"
 )
 
 
@@ -44,10 +46,14 @@ class Summary:
 
     t the 97.5 % quantile of Student's law with k - 1 degrees of freedom, s the standard deviation: each end is a
     one-sided limit of 97.5 %, so the two together hold with 95 % whatever their dependence, and the unknown place of
-    each value between its ends counts in full. What this assumes: means of k values are about normal. What it cannot
-    see: events so rare that none of the k graphs shows them. Where all values are equal, a common thing as alpha is a
-    fraction, the interval has no width, and graphs unlike them may still be up to a fraction ``1 - 0.025^(1/k)`` of the
-    family (31 % for k = 10); fewer than 5 equal values say nothing, and their limits are infinite.
+    each value between its ends counts in full. What this assumes: means of k values are about normal.
+
+    Where all k values are equal, a common thing as alpha is a fraction, s says nothing. Graphs unlike them may still be
+    up to a fraction ``1 - 0.025^(1/k)`` of the family (31 % for k = 10), of a family without chance too. They count as
+    being, on either side, as far off as the furthest value of any family of the study at that size and number of edges,
+    and at least a step, the smallest difference between two of these values. What this cannot see: graphs further off.
+    So another family in the study may widen these limits; and where no other value was seen, they have no width. Fewer
+    than 5 equal values say nothing, and their limits are infinite.
 
     Two families are ordered where their intervals are disjoint, a cautious test: a difference found this way has
     p < 0.05, and p < 0.01 where the widths are equal. Nothing is corrected for the number of comparisons.
@@ -74,13 +80,21 @@ class Summary:
 
 def summarise(records: Iterable[Record], quantity: str) -> tuple[Summary, ...]:
     """Summarise a quantity for every size, number of edges and family; see `Study.summary`."""
-    rows: list[dict[str, Any]] = list(records)
+    rows: list[dict[str, Any]] = [row for row in records if row["refused"] is None]
+    if not rows:
+        return ()
     ends = _columns_of(rows, quantity)
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    cells: dict[tuple[Any, ...], dict[str, list[dict[str, Any]]]] = {}
     for row in rows:
         if None not in (row[ends[0]], row[ends[1]]):
-            groups.setdefault((row["n_left"], row["n_right"], row["n_edges"], row["family"]), []).append(row)
-    return tuple(_summary(quantity, group, ends) for group in groups.values())
+            families = cells.setdefault((row["n_left"], row["n_right"], row["n_edges"]), {})
+            families.setdefault(row["family"], []).append(row)
+    found = []
+    for families in cells.values():
+        rows = [row for group in families.values() for row in group]
+        seen = [np.unique(np.array([row[end] for row in rows], dtype=float)) for end in ends]
+        found += [_summary(quantity, group, ends, seen) for group in families.values()]
+    return tuple(found)
 
 
 def table_of(records: Iterable[Record], quantity: str) -> Table:
@@ -105,7 +119,7 @@ def table_of(records: Iterable[Record], quantity: str) -> Table:
         lines.append([*first, row["family"], summary.graphs, mean, limits, order])
         above.append(summary)
     headings = ["size", "edges", "degree", "family", "graphs", "mean", "95 % limits", "against those above"]
-    return Table.of(quantity, headings, lines, left=["size", "family", "against those above"], caption=CAPTION)
+    return Table.of(quantity, headings, lines, left=["size", "family", "against those above"], caption=CAPTION, keys=4)
 
 
 def _interval(lower: float, upper: float) -> str:
@@ -123,23 +137,31 @@ def _columns_of(rows: Sequence[dict[str, Any]], quantity: str) -> tuple[str, str
     raise ValueError(f"the records have no numbers named {quantity!r}; there are {', '.join(known) or 'none'}")
 
 
-def _summary(quantity: str, group: Sequence[dict[str, Any]], ends: tuple[str, str]) -> Summary:
-    from scipy.special import stdtrit
-
-    values, first, k = np.array([[row[end] for end in ends] for row in group], dtype=float), group[0], len(group)
+def _summary(
+    quantity: str, group: Sequence[dict[str, Any]], ends: tuple[str, str], seen: Sequence[NDArray[np.float64]]
+) -> Summary:
+    values, first = np.array([[row[end] for row in group] for end in ends], dtype=float), group[0]
     # Rounding must not move the mean of equal values away from them.
-    lower, upper = np.clip(values.mean(axis=0), values.min(axis=0), values.max(axis=0)).tolist()
-    below = above = math.inf
-    if k > 1:
-        margins = stdtrit(k - 1, (1 + CONFIDENCE) / 2) / math.sqrt(k) * values.std(axis=0, ddof=1)
-        all_equal = values.min(axis=0) == values.max(axis=0)
-        below, above = np.where(all_equal, 0.0 if k >= _FEWEST_EQUAL else math.inf, margins).tolist()
+    lower, upper = np.clip(values.mean(axis=1), values.min(axis=1), values.max(axis=1)).tolist()
     return Summary(
         quantity=quantity,
         **{name: first[name] for name in ("family", "n_left", "n_right", "n_edges", "degree")},
-        graphs=k,
+        graphs=len(group),
         lower=lower,
         upper=upper,
-        low=lower - below,
-        high=upper + above,
+        low=lower - _margin(values[0], seen[0], lower - float(seen[0][0])),
+        high=upper + _margin(values[1], seen[1], float(seen[1][-1]) - upper),
     )
+
+
+def _margin(values: NDArray[np.float64], seen: NDArray[np.float64], furthest: float) -> float:
+    """Return how far the family's mean may lie from that of its values, to the side where others lie `furthest` off."""
+    from scipy.special import stdtrit
+
+    k, tail = values.size, (1 - CONFIDENCE) / 2
+    if values.min() < values.max():
+        return float(stdtrit(k - 1, 1 - tail) * values.std(ddof=1) / math.sqrt(k))
+    if k < _FEWEST_EQUAL:
+        return math.inf
+    step = min(np.diff(seen).tolist(), default=0.0)
+    return float((1 - tail ** (1 / k)) * max(step, furthest))

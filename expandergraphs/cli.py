@@ -4,12 +4,13 @@ Commands that need torch live in the adapter and arrive through the entry-point 
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -17,18 +18,26 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from expandergraphs import demo as job
+from expandergraphs._study_files import check_place
 from expandergraphs._study_graphs import MEASURES
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import BUDGETS
 from expandergraphs.generators.family import FAMILIES, as_family, family_net
 from expandergraphs.generators.radix import radix_net, radix_net_for
+from expandergraphs.heat.comparison import HeatComparison, compare_heat
+from expandergraphs.heat.signature import heat_signature
 from expandergraphs.interchange import load, save
 from expandergraphs.layered import LayeredGraph, as_net
+from expandergraphs.operators import KINDS as LAPLACIANS
 from expandergraphs.plotting import KINDS, picture_of
+from expandergraphs.plotting_heat import plot_heat_distance, plot_signature
 from expandergraphs.plotting_study import figures_of
 from expandergraphs.report import report
 from expandergraphs.rng import as_generator
 from expandergraphs.study import study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def _one_of(choices: Iterable[str]) -> Callable[[str], list[str]]:
@@ -36,6 +45,12 @@ def _one_of(choices: Iterable[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
 
 
+SHOWN = {  # the column that compare prints, by the first of these measures that is made
+    "expansion": "left_alpha",
+    "spectrum": "sigma2",
+    "sampled": "sampled_mean",
+    "degrees": "right_degree_maximum",
+}
 INSTALL_TORCH = "training needs the adapter for PyTorch: pip install 'expandergraphs[demo]'"
 
 app = typer.Typer(
@@ -147,6 +162,37 @@ def plot(
 
 
 @app.command()
+def heat(
+    reference: Annotated[Path, typer.Argument(help="The network that the others are compared with.")],
+    others: Annotated[list[Path] | None, typer.Argument(help="Networks with equally many units.")] = None,
+    times: Annotated[
+        str, typer.Option(help="Times, such as 0.1,1,saturated; or 0.01..10, for 60 of them in even ratios.")
+    ] = "0.01,0.1,1,10,saturated",
+    laplacian: Annotated[
+        str, typer.Option(help=f"One of {', '.join(LAPLACIANS)}.", autocompletion=_one_of(LAPLACIANS))
+    ] = "combinatorial",
+    sources: Annotated[
+        str | None, typer.Option(help="Nodes that heat is put on, such as 0,1,2; the inputs if left out.")
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", help="Picture to write: the distances against time or, of a single network, heat layer by layer."
+        ),
+    ] = None,
+    sizes: Sizes = None,
+    as_json: Json = False,
+) -> None:
+    """Diffuse heat through networks, and measure how far the others are from the reference."""
+    nets = {str(file): _load(file, sizes) for file in [reference, *(others or [])]}
+    nodes = None if sources is None else _integers(sources, ",", "--sources")
+    found = compare_heat(nets, _times(times), sources=nodes, laplacian=laplacian)
+    if picture is not None:
+        _heat_figure(nets, found, nodes).savefig(picture, dpi=150)
+    _print_json(found.to_dict()) if as_json else _wide_console().print(found)
+
+
+@app.command()
 def measure(
     file: GraphFile,
     sizes: Sizes = None,
@@ -156,7 +202,10 @@ def measure(
     ] = False,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Seconds for the vertex expansion of each graph; no limit if left out."),
+        typer.Option(
+            help="Seconds for the vertex expansion of each graph, both sides together; no limit if left out. The other "
+            "measures have none."
+        ),
     ] = None,
     samples: Annotated[int, typer.Option(help="Random sets for the sampled expansion.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of these sets, and of searches.")] = 0,
@@ -182,27 +231,40 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Graphs of each family, size and degree.")] = 10,
     measures: Annotated[str, typer.Option(help=f"Of {', '.join(MEASURES)}.")] = "degrees,spectrum,expansion",
     show: Annotated[
-        str, typer.Option(help="Column to print as a table: left_alpha, right_alpha, sigma2, ratio, ...")
-    ] = "left_alpha",
+        str | None,
+        typer.Option(help="Column to print as a table: left_alpha, right_alpha, sigma2, ratio, ...; by the measures."),
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="File that keeps every finished record, so that a later run goes on from there.")
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Graphs measured at once.")] = 1,
     time_limit: Annotated[
-        float | None, typer.Option(help="Seconds for the vertex expansion of each graph; no limit if left out.")
+        float | None,
+        typer.Option(
+            help="Seconds for the vertex expansion of each graph, both sides together, and again for each side that "
+            "has isolated vertices; no limit if left out."
+        ),
     ] = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder for plots of expansion and sigma2.")] = None,
 ) -> None:
     """Compare families of graphs at equal sizes and edges, over many seeds."""
-    functions: dict[str, Any] = {name: MEASURES.get(name, name) for name in measures.split(",")}
-    if time_limit is not None and "expansion" in functions:
+    functions: dict[str, Any] = {name: MEASURES.get(name, name) for name in _words(measures)}
+    if time_limit is not None:
+        if "expansion" not in functions:
+            raise ValueError("--time-limit is for the measure expansion, which --measures leaves out")
         functions["expansion"] = partial(MEASURES["expansion"], time_limit=time_limit)
-    shapes = [tuple(_integers(size, "-", "sizes")) for size in sizes.split(",")]
+    rehearsal = study("regular", [2], [1], 1, functions)  # what is wrong shows before hours of measuring
+    show = show or next(column for name, column in SHOWN.items() if name in functions)
+    rehearsal.summary(show)
+    check_place(output)
+    if pictures is not None and pictures.exists() and not pictures.is_dir():
+        raise ValueError(f"--pictures needs a folder, and {pictures} is a file")
+    shapes = [_integers(size, "-", "sizes") for size in sizes.split(",")]
     with _progress() as bar:
         task = bar.add_task("measuring")
         result = study(
-            families.replace("-", "_").split(","),
-            [shape if len(shape) == 2 else shape[0] for shape in shapes],
+            _words(families.replace("-", "_")),
+            [shape[0] if len(shape) == 1 else shape for shape in shapes],
             _integers(degrees, ",", "degrees"),
             seeds,
             functions,
@@ -231,7 +293,7 @@ def demo(
     console = _wide_console()
     output.mkdir(parents=True, exist_ok=True)
     nets = [job.families(seed) for seed in range(seeds)]
-    reports = job.measure(nets[0])
+    reports, heat = job.measure(nets[0]), job.heat(nets[0])
     console.print(*job.measures_tables(reports), sep="\n")
     train = _training()
     accuracies: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
@@ -248,12 +310,12 @@ def demo(
                     for seed in range(seeds)
                 ]
                 accuracies[name] = np.array(runs)
-    for path in job.draw_pictures(nets[0], accuracies, output):
+    for path in job.draw_pictures(nets[0], heat, accuracies, output):
         console.print(f"wrote {path}", highlight=False)
     records = output / "results.json"
-    records.write_text(json.dumps(job.as_records(reports, accuracies, range(seeds)), indent=1) + "\n")
+    records.write_text(json.dumps(job.as_records(reports, heat, accuracies, range(seeds)), indent=1) + "\n")
     console.print(f"wrote {records}", highlight=False)
-    console.print(job.results_table(reports, accuracies))
+    console.print(job.results_table(reports, heat, accuracies))
 
 
 def _training() -> Callable[..., list[float]] | None:
@@ -276,6 +338,37 @@ def _say_written(path: Path, result: BipartiteGraph | LayeredGraph, as_json: boo
         _print_json({"file": str(path), "n_edges": result.n_edges, "widths": as_net(result).widths})
     else:
         typer.echo(f"{path}: {result!r}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _heat_figure(
+    nets: dict[str, BipartiteGraph | LayeredGraph], found: HeatComparison, sources: list[int] | None
+) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    ax = figure.subplots()
+    distances = {Path(name).stem: net.distances for name, net in found.networks.items() if name != found.reference}
+    if distances:
+        plot_heat_distance(distances, found.times, ax).set_title(f"distance to {Path(found.reference).stem}")
+        return figure
+    net = nets[found.reference]
+    signature = heat_signature(net, found.times, sources=sources, laplacian=found.laplacian)
+    plot_signature(net, signature, ax).set_title(Path(found.reference).stem)
+    return figure
+
+
+def _times(text: str) -> list[float]:
+    first, dots, last = text.partition("..")
+    try:
+        if dots:
+            return list(map(float, np.geomspace(float(first), float(last), 60)))
+        return [math.inf if part == "saturated" else float(part) for part in _words(text)]
+    except ValueError:
+        raise ValueError(f"--times must be numbers, 'saturated', or FIRST..LAST above 0, got {text!r}") from None
 
 
 def _integers(text: str, separator: str, name: str) -> list[int]:

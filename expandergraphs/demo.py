@@ -4,7 +4,9 @@ LeNet-300-100 without its classifier has the layers 784 -> 300 -> 100. RadiX-Net
 its count decides (26,520 edges, a tenth of dense), and the other families get the same number in each layer.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from expandergraphs.generators.family import RANDOM_FAMILIES
 from expandergraphs.generators.like import random_like
 from expandergraphs.generators.radix import radix_net, radix_net_for
+from expandergraphs.generators.random import random_bipartite
+from expandergraphs.heat.comparison import HeatComparison, compare_heat
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.report import CELLS, Report, measures_table, report
 from expandergraphs.results import Table
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZES = (784, 300, 100)
+TIME = 0.1  # of the heat in the table
 SYSTEMS = ((10, 10),)
 TITLES = {"random": "Random", "left_regular": "X-Net", "regular": "RReg", "radix": "RadiX-Net"}
 DENSE = "dense"
@@ -41,6 +46,13 @@ def families(seed: int) -> dict[str, LayeredGraph]:
     return nets | {"radix": radix}
 
 
+def heat(nets: Mapping[str, LayeredGraph]) -> HeatComparison:
+    """Compare the heat in every network with that in the dense one, from when it leaves the inputs until it is even."""
+    dense = LayeredGraph.from_layers(random_bipartite(a, b, density=1) for a, b in pairwise(SIZES))
+    times = np.concatenate([np.geomspace(1e-4, TIME, 31), np.geomspace(TIME, 10, 21)[1:], [math.inf]])
+    return compare_heat({DENSE: dense, **{TITLES[name]: net for name, net in nets.items()}}, times)
+
+
 def measures_tables(reports: Mapping[str, Report]) -> list[Table]:
     """One table a layer, one column a family."""
     return [
@@ -52,34 +64,45 @@ def measures_tables(reports: Mapping[str, Report]) -> list[Table]:
     ]
 
 
-def results_table(reports: Mapping[str, Report], accuracies: Mapping[str, NDArray[np.float64]]) -> Table:
+def results_table(
+    reports: Mapping[str, Report], heat: HeatComparison, accuracies: Mapping[str, NDArray[np.float64]]
+) -> Table:
     """One row a network: what was measured, and the accuracy after the last epoch, where it was trained."""
+    at = int(np.flatnonzero(heat.times == TIME)[0])
     rows: list[list[object]] = []
     for name, result in reports.items():
         ratios = [f"{graph.spectrum.ratio:.3f}" for graph in result.graphs]
         expansions = [CELLS["α, left"](graph) for graph in result.graphs]
-        rows.append([TITLES[name], result.n_edges, *ratios, *expansions, result.components])
-    headings = ["network", "edges", "σ2/σ1 fc1", "fc2", "α fc1", "fc2", "parts of the whole"]
-    caption = "graphs of seed 0; α: expansion of sets of at most half of the inputs, proved .. attained"
+        distance = f"{heat.networks[TITLES[name]].distances[at]:.2f}"
+        rows.append([TITLES[name], result.n_edges, *ratios, *expansions, result.components, distance])
+    headings = ["network", "edges", "σ2/σ1 fc1", "fc2", "α fc1", "fc2", "parts of the whole", "heat F"]
+    caption = (
+        "graphs of seed 0; α: expansion of sets of at most half of the inputs, proved .. attained\n"
+        f"F: distance of the heat at t = {TIME} from that in the dense network"
+    )
     title = "Four families at equal edges, LeNet-300-100"
     if accuracies:
-        rows.append([DENSE, SIZES[0] * SIZES[1] + SIZES[1] * SIZES[2], *["-"] * 5])
+        rows.append([DENSE, SIZES[0] * SIZES[1] + SIZES[1] * SIZES[2], *["-"] * 5, "0"])
         for row, name in zip(rows, [*reports, DENSE], strict=True):
             row.append(_mean_and_deviation(accuracies[name]))
         headings.append("test accuracy %")
-        caption += f"; accuracy after the last epoch: mean ± standard deviation, seeds: {_seeds(accuracies)}"
+        caption += f"\naccuracy after the last epoch: mean ± standard deviation, seeds: {_seeds(accuracies)}"
         title += ", trained on 4,000 MNIST digits, tested on 1,000"
     return Table.of(title, headings, rows, left=["network"], caption=caption)
 
 
 def draw_pictures(
-    nets: Mapping[str, LayeredGraph], accuracies: Mapping[str, NDArray[np.float64]], folder: Path
+    nets: Mapping[str, LayeredGraph],
+    heat: HeatComparison,
+    accuracies: Mapping[str, NDArray[np.float64]],
+    folder: Path,
 ) -> list[Path]:
     """Write the demo's pictures as PNG files, and return their paths."""
     figures = {
         "patterns": _patterns(nets),
         "spectra": _spectra(nets),
         "radix-net": _radix_and_random(),
+        "heat": _heat(heat),
     }
     if accuracies:
         figures["training"] = _training(accuracies)
@@ -135,6 +158,16 @@ def _radix_and_random() -> "Figure":
     return figure
 
 
+def _heat(found: HeatComparison) -> "Figure":
+    from expandergraphs.plotting_heat import plot_heat_distance
+
+    figure = _figure(7, 4.5)
+    distances = {name: net.distances for name, net in found.networks.items() if name != found.reference}
+    ax = plot_heat_distance(distances, found.times, figure.subplots())
+    ax.set_title("Heat put on the inputs: distance from the dense network")
+    return figure
+
+
 def _training(accuracies: Mapping[str, NDArray[np.float64]]) -> "Figure":
     from expandergraphs.plotting import plot_accuracy
 
@@ -173,12 +206,16 @@ def _mean_and_deviation(accuracies: NDArray[np.float64]) -> str:
 
 
 def as_records(
-    reports: Mapping[str, Report], accuracies: Mapping[str, NDArray[np.float64]], seeds: Sequence[int]
+    reports: Mapping[str, Report],
+    heat: HeatComparison,
+    accuracies: Mapping[str, NDArray[np.float64]],
+    seeds: Sequence[int],
 ) -> dict[str, object]:
     """Return everything the demo found as plain data, ready for JSON."""
     return {
         "sizes": list(SIZES),
         "seeds": list(seeds),
+        "heat": heat.to_dict(),
         "measures": {name: result.to_dict() for name, result in reports.items()},
         "test_accuracy_by_epoch": {name: values.tolist() for name, values in accuracies.items()},
     }

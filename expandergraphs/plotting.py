@@ -116,6 +116,7 @@ def plot_singular_values(graphs: Mapping[str, BipartiteGraph], ax: "Axes") -> "A
         ax.plot(
             np.arange(2, values.size + 2), values, label=name, color=COLOURS[k % 7], linestyle=STYLES[k % 7], lw=1.8
         )
+    ax.margins(y=0.12)  # room for the name of the bound
     gaps = [spectral_gap(g) for g in graphs.values()]
     gap, biregular = gaps[0], all(gap.bound_kind == "biregular" for gap in gaps)
     kind = "Ramanujan bound" if biregular else "bound with average degrees"

@@ -57,8 +57,8 @@ def plot_expansion(result: Study, ax: "Axes", *, side: str = "left", linked: boo
     """Plot the vertex expansion of each family against the degree, as intervals.
 
     The marker is at the mean of the upper ends, and a broad bar reaches down to the mean of the lower ends: where every
-    value is exact there is no bar. Whiskers span the limits of the family's mean with 95 % confidence; a single graph
-    has none.
+    value is exact there is no bar. Whiskers span the limits of the family's mean with 95 % confidence; where the graphs
+    are too few for limits, the marker is hollow.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def plot_expansion(result: Study, ax: "Axes", *, side: str = "left", linked: boo
 
 
 def plot_sigma2(result: Study, ax: "Axes") -> "Axes":
-    """Plot sigma_2 of each family against the degree, and the bound on it, which the families share.
+    """Plot sigma_2 of each family against the degree, and at each degree the bound on it, which the families share.
 
-    Markers are means over the graphs, whiskers as for `plot_expansion`.
+    Markers are means over the graphs, whiskers and hollow markers as for `plot_expansion`.
 
     Parameters
     ----------
@@ -104,8 +104,9 @@ def plot_sigma2(result: Study, ax: "Axes") -> "Axes":
         _draw(ax, style, x, summaries)
     bounds = {s.degree: s.upper for s in result.summary("bound")}
     kinds = {record["bound_kind"] for record in result.records} - {None}
-    name = "Ramanujan bound" if kinds == {"biregular"} else "Ramanujan bound (average degrees)"
-    ax.plot(range(len(degrees)), [bounds[d] for d in degrees], color="0.35", lw=1, label=name, zorder=0)
+    name = "Ramanujan bound" if kinds == {"biregular"} else "Ramanujan bound\n(average degrees)"
+    at, reach = np.arange(len(degrees)), _ASIDE * len(series) / 2
+    ax.hlines([bounds[d] for d in degrees], at - reach, at + reach, color="0.35", lw=1, label=name, zorder=0)
     return _finished(ax, degrees, r"second singular value $\sigma_2$")
 
 
@@ -160,10 +161,12 @@ def _series(
 
 
 def _draw(ax: "Axes", style: dict[str, Any], x: NDArray[np.float64], summaries: list[Summary]) -> NDArray[np.float64]:
-    """Draw the means of the upper ends, joined, with whiskers; return them."""
+    """Draw the means of the upper ends, joined, with whiskers, or hollow without; return them."""
     upper, low, high = (np.array([getattr(s, end) for s in summaries]) for end in ("upper", "low", "high"))
-    ax.plot(x, upper, zorder=3, **style)
     known = np.isfinite(low) & np.isfinite(high)
+    ax.plot(x, upper, zorder=3, **style)
+    if not known.all():
+        ax.plot(x[~known], upper[~known], zorder=4, **style | {"linestyle": "", "mfc": "white", "label": "_hollow"})
     margins = np.stack([upper - low, high - upper])[:, known]
     ax.errorbar(
         x[known], upper[known], margins, fmt="none", ecolor=style["color"], elinewidth=1.2, capsize=3.5, zorder=2
@@ -172,9 +175,14 @@ def _draw(ax: "Axes", style: dict[str, Any], x: NDArray[np.float64], summaries: 
 
 
 def _finished(ax: "Axes", degrees: list[float], name: str) -> "Axes":
+    """Label the axes, and put the legend above whatever is drawn."""
     shown = range(0, len(degrees), -(-len(degrees) // _TICKS))
     ax.set_xticks(shown, [number(degrees[i]) for i in shown])
     ax.set(xlabel=_DEGREE, ylabel=name)
-    ax.set_ylim(bottom=0)
-    ax.legend()
+    hollow = any(line.get_label() == "_hollow" for line in ax.lines)
+    labels = ax.get_legend_handles_labels()[1]
+    rows = -(-len(labels) // 2) + any("\n" in label for label in labels) + hollow
+    top = (ax.dataLim.y1 or 1) / (0.95 - 0.075 * rows)
+    ax.set_ylim(-0.025 * top, top)  # whole markers at 0
+    ax.legend(loc="upper left", ncols=2, title="hollow: too few graphs for limits" if hollow else None)
     return ax

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 
 def as_plain(value: Any) -> Any:
@@ -47,6 +47,8 @@ class Table:
         Headings whose columns are aligned to the left; all others to the right.
     caption : str
         What is written below.
+    keys : int
+        Leading columns that are repeated where a narrow console makes several tables of one.
     """
 
     title: str
@@ -54,6 +56,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     left: frozenset[str] = frozenset()
     caption: str = ""
+    keys: int = 1
 
     @classmethod
     def of(
@@ -64,24 +67,41 @@ class Table:
         *,
         left: Iterable[str] = (),
         caption: str = "",
+        keys: int = 1,
     ) -> "Table":
         """Make a table of any cells, as they are written."""
         cells = tuple(tuple(map(str, row)) for row in rows)
-        return cls(title, tuple(headings), cells, frozenset(left), caption)
+        return cls(title, tuple(headings), cells, frozenset(left), caption, keys)
 
-    def __rich__(self) -> "Group":
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         from rich import table
-        from rich.console import Group
         from rich.text import Text
 
-        grid = table.Table()
-        for heading in self.headings:
-            grid.add_column(Text(heading), justify="left" if heading in self.left else "right", overflow="fold")
-        for row in self.rows:
-            grid.add_row(*map(Text, row))
-        # Beside the grid, not as its own title and caption, which are folded to its width.
-        above, below = Text(self.title, style="table.title"), Text(self.caption, style="table.caption")
-        return Group(*(part for part in (above, grid, below) if part))
+        # Beside the grids, not as their own title and caption, which are folded to their width.
+        if self.title:
+            yield Text(self.title, style="table.title")
+        for columns in self._parts(options.max_width):
+            grid = table.Table()
+            for heading in (self.headings[i] for i in columns):
+                grid.add_column(Text(heading), justify="left" if heading in self.left else "right", overflow="fold")
+            for row in self.rows:
+                grid.add_row(*(Text(row[i]) for i in columns))
+            yield grid
+        if self.caption:
+            yield Text(self.caption, style="table.caption")
+
+    def _parts(self, width: int) -> list[list[int]]:
+        """Return the columns of each table that fits, keys first; a cell is folded only where it does not fit alone."""
+        from rich.cells import cell_len
+
+        wide = [3 + max(cell_len(row[i]) for row in (self.headings, *self.rows)) for i in range(len(self.headings))]
+        keys = list(range(min(self.keys, len(wide))))
+        parts = [list(keys)]
+        for i in range(len(keys), len(wide)):
+            if len(parts[-1]) > len(keys) and 1 + sum(wide[j] for j in (*parts[-1], i)) > width:
+                parts.append(list(keys))
+            parts[-1].append(i)
+        return parts
 
     def __str__(self) -> str:
         from rich.console import Console

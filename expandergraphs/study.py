@@ -19,7 +19,7 @@ from expandergraphs._checks import as_integer, as_list, exactly_one
 from expandergraphs._files import as_path
 from expandergraphs._study_files import load_records, save_records
 from expandergraphs._study_graphs import MEASURES as MEASURES
-from expandergraphs._study_graphs import Cell, Measure, Record, Value
+from expandergraphs._study_graphs import Cell, Measure, Record, Value, is_value
 from expandergraphs._study_run import run
 from expandergraphs._study_summary import Summary, summarise, table_of
 from expandergraphs.generators.family import FAMILIES, Family
@@ -42,7 +42,8 @@ class Study:
     Raises
     ------
     ValueError
-        If a record lacks a column that another has, or one of those above.
+        If a record lacks a column that another has, or one of those above, or a value is none of the above: a text, a
+        bool, an integer, a finite float or None.
     """
 
     records: tuple[Record, ...]
@@ -53,6 +54,11 @@ class Study:
             if list(record) != columns or not set(KEYS) <= set(columns):
                 raise ValueError(
                     f"every record needs the columns {', '.join(KEYS)} and those of the first; got {record}"
+                )
+            if bad := [(column, value) for column, value in record.items() if not is_value(value)]:
+                raise ValueError(
+                    "a value must be a text, a bool, an integer, a finite float or None; got "
+                    f"{bad[0][0]} = {bad[0][1]!r}"
                 )
 
     @classmethod
@@ -115,7 +121,7 @@ class Study:
         Raises
         ------
         ValueError
-            If no column of numbers has that name.
+            If graphs were measured, and no column of numbers has that name.
 
         Examples
         --------
@@ -126,7 +132,10 @@ class Study:
         return summarise(self.records, quantity)
 
     def table(self, quantity: str) -> Table:
-        """Build the summary of a quantity as a table: one row a family, ordered against those above it."""
+        """Build the summary of a quantity as a table: one row a family, ordered against those above it.
+
+        A family that has no such graph says why.
+        """
         return table_of(self.records, quantity)
 
     def __repr__(self) -> str:
@@ -187,8 +196,9 @@ def study(
     path : str or Path, optional
         A file that keeps every finished record, one JSON object a line. A later call, with any families, sizes, degrees
         and seeds, measures only what is not in it. A file of other measures, other options or other versions of the
-        libraries is refused; a function counts as the same if its name and bound arguments are, so give another path
-        when you change what it does.
+        libraries is refused. A function must be one defined at the top level of a module, or a ``functools.partial`` of
+        one, and counts as the same if its name and bound arguments are; so give another path when you change what it
+        does.
     processes : int
         How many at once; 1 is this process itself. More are new Python processes, with one BLAS thread each: functions
         must then be importable, and a script needs its ``if __name__ == "__main__":``.

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 import expandergraphs as eg
 from expandergraphs import cli, demo
-from expandergraphs.study import Study
+from expandergraphs._study_graphs import measure_cell
+from expandergraphs.study import Study, study
 
 
 def run(*arguments):
@@ -118,7 +119,7 @@ def test_demo_without_torch(tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert "pip install 'expandergraphs[demo]'" in result.output
     assert {path.name for path in tmp_path.iterdir()} == {
-        "patterns.png", "spectra.png", "radix-net.png", "results.json",
+        "patterns.png", "spectra.png", "radix-net.png", "heat.png", "results.json",
     }  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def test_demo_with_a_stand_in_for_training(tmp_path, monkeypatch):
     (first, second) = records["measures"]["radix"]["graphs"]
     assert (first["n_edges"], second["intervals"]["left"]["upper"]) == (23_520, 1 / 3)
     assert "0.3333" in result.output
-    assert len(list(tmp_path.glob("*.png"))) == 5
+    assert len(list(tmp_path.glob("*.png"))) == 6
 
 
 @pytest.mark.parametrize(
@@ -164,14 +165,91 @@ def test_compare(tmp_path):
     more = ["--resume", tmp_path / "done.jsonl", "--pictures", tmp_path / "pictures", "--time-limit", 30]
     result = run("compare", *arguments, *more)
     assert result.exit_code == 0
-    study = Study.load(tmp_path / "study.csv")
-    assert len(study.records) == 2 * 2 * 2 * 2
-    assert {record["left_alpha_exact"] for record in study.records} == {True}
+    records = Study.load(tmp_path / "study.csv").records
+    assert len(records) == 2 * 2 * 2 * 2
+    assert {record["left_alpha_exact"] for record in records} == {True}
     assert "left_regular" in result.output
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["6x9.png", "8x8.png"]
     lines = (tmp_path / "done.jsonl").read_text()
     assert run("compare", *arguments, *more).output == result.output
     assert (tmp_path / "done.jsonl").read_text() == lines
-    with pytest.raises(ValueError, match="families must be of"):
-        run("compare", "regulr", "8", "2", "-o", tmp_path / "x.csv")
-    assert not (tmp_path / "x.csv").exists()
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What compare asks of the studies that it makes, a rehearsal first."""
+    calls = []
+
+    def spy(families, sizes, degrees, seeds, measures, **options):
+        calls.append({"families": families, "sizes": sizes, "seeds": seeds, "measures": measures, **options})
+        return study("regular", [2], [1], 1, measures)  # quick, whatever was asked
+
+    monkeypatch.setattr(cli, "study", spy)
+    return calls
+
+
+def test_compare_passes_its_options_on(tmp_path, asked):
+    arguments = ["random, left-regular", "6,4-5", "1,2", "-o", tmp_path / "s.csv"]
+    run("compare", *arguments, "--seeds", 3, "--processes", 2, "--measures", "degrees, expansion", "--time-limit", 7)
+    request = asked[-1]
+    assert (request["families"], request["sizes"]) == (["random", "left_regular"], [6, [4, 5]])
+    assert (request["seeds"], request["processes"], list(request["measures"])) == (3, 2, ["degrees", "expansion"])
+    assert request["measures"]["expansion"].keywords == {"time_limit": 7}
+    assert run("compare", *arguments).exit_code == 0
+    request = asked[-1]
+    assert (request["seeds"], request["processes"], request["path"]) == (10, 1, None)
+    assert list(request["measures"]) == ["degrees", "spectrum", "expansion"]
+
+
+@pytest.mark.parametrize(
+    ("measures", "show", "title"),
+    [
+        ("degrees,spectrum,expansion", None, "left_alpha"),
+        ("sampled,spectrum", None, "sigma2"),
+        ("degrees,sampled", None, "sampled_mean"),
+        ("degrees", None, "right_degree_maximum"),
+        ("spectrum", "ratio", "ratio"),
+    ],
+)
+def test_compare_shows_what_was_measured(tmp_path, measures, show, title):
+    options = ["--show", show] if show else []
+    output = run("compare", "regular", "6", "2", "-o", tmp_path / "s.csv", "--measures", measures, *options).output
+    assert output.splitlines()[0] == title
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"families": "regulr"}, "families must be of"),
+        ({"sizes": "8-8-8"}, r"each size must be n or \(n_left, n_right\), got \[8, 8, 8\]"),
+        ({"-o": "s.xls"}, "got the suffix '.xls'"),
+        ({"-o": "missing/s.csv"}, "No such file or directory: 'missing'"),
+        ({"--show": "left_beta"}, "no numbers named 'left_beta'; there are .*, left_alpha,"),
+        ({"--measures": "spectrum", "--show": "left_alpha"}, "no numbers named 'left_alpha'"),
+        ({"--measures": "spectrum,colour"}, "measures must be of"),
+        ({"--measures": "spectrum", "--time-limit": 5}, "--time-limit is for the measure expansion"),
+        ({"--time-limit": -1}, "time_limit must be None or a number of seconds"),
+        ({"--pictures": "file"}, "--pictures needs a folder, and file is a file"),
+        ({"--resume": "missing/r.jsonl"}, "No such file or directory: 'missing/r.jsonl'"),
+    ],
+)
+def test_compare_refuses_before_it_measures(tmp_path, monkeypatch, changed, message):
+    def measured(cell, *_):
+        assert cell.n_left == 2, "only the rehearsal may be measured"
+        return measure_cell(cell, *_)
+
+    monkeypatch.setattr("expandergraphs._study_run.measure_cell", measured)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    words = {"families": "random", "sizes": "8", "degrees": "2", "-o": "s.csv"} | changed
+    arguments = [word for name, value in words.items() for word in ([name] * name.startswith("-") + [value])]
+    with pytest.raises((ValueError, OSError), match=message):
+        run("compare", *arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_compare_says_why_there_is_no_graph(tmp_path):
+    result = run("compare", "radix", "8", "3", "-o", tmp_path / "s.csv", "--pictures", tmp_path / "none")
+    assert result.exit_code == 0
+    assert "no first layer of a RadiX-Net" in result.output
+    assert list((tmp_path / "none").iterdir()) == []

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
@@ -223,10 +224,19 @@ def test_the_cells_of_a_report():
         **{"isolated": "3", "components": "4", "σ1": f"{gap.sigma1:.4g}", "σ2": f"{gap.sigma2:.4g}"},
         **{"bound": f"~{gap.bound:.4g}", "Ramanujan": "-", "σ2/σ1": f"{gap.ratio:.4g}"},
         **{"normalised σ2": f"{gap.sigma2_normalised:.4g}", "sampled mean": f"{graph.sampled.mean:.4g}"},
-        **{"α, left": "0", "α, right": "0", "edge expansion": "0", "conductance": cells["conductance"]},
+        **{"α, left": "0", "α, right": "0", "edge expansion": "0", "conductance": "0.3333"},
+        **{"Δr": f"{graph.irregular.delta_r:.4g}", "Δs": f"{graph.irregular.delta_s:.4g}"},
         **{"girth": "inf", "diameter": "inf", "mean distance": f"{(3 * 1 + 2 * 2 + 3) / 6:.4g}"},
     }
     assert expected.items() <= cells.items()
+    assert cells["Δr"] != cells["Δs"]
+    other = eg.report(BipartiteGraph.from_edges(4, 2, [(0, 0), (1, 0), (1, 1), (2, 1), (3, 1)])).graphs[0]
+    expected = {"α, left": "0.5", "α, right": "2", "edge expansion": "0.3333", "conductance": "0.2"}
+    assert {label: CELLS[label](other) for label in expected} == expected
+    loose = replace(other.intervals.left, lower=0.25, exact=False)
+    for certificate, text in (("exact", "0.25 .. 0.5"), ("probabilistic", "~0.25 .. 0.5")):
+        intervals = replace(other.intervals, left=replace(loose, certificate=certificate))
+        assert CELLS["α, left"](replace(other, intervals=intervals)) == text
     regular = eg.report(eg.random_regular(8, 8, 2, rng=0)).graphs[0]
     assert not CELLS["bound"](regular).startswith("~")
     assert CELLS["Ramanujan"](regular) in ("yes", "no", "undecided")
@@ -276,16 +286,6 @@ def test_accuracy_is_the_mean_at_the_epochs_given(ax):
 
 
 # --- the demo and the command line ---
-
-
-def test_the_demo_s_tables():
-    nets = demo.families(0)
-    measured = measure_quickly({name: nets[name] for name in ("random", "radix")})
-    assert measured["random"].graphs[0].spectrum == eg.spectral_gap(nets["random"].layers[0])
-    accuracies = dict.fromkeys(("random", "radix", "dense"), np.array([[95.0, 90.0], [99.0, 92.0]]))
-    table = demo.results_table(measured, accuracies)
-    assert [row[1] for row in table.rows] == ["26520", "26520", "265200"]
-    assert [row[-1] for row in table.rows] == ["91.00 ± 1.41"] * 3
 
 
 def test_each_seed_trains_its_own_graphs(tmp_path, monkeypatch):

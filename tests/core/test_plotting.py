@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from scipy.spatial.distance import pdist
 
 import expandergraphs as eg
 from expandergraphs import plotting
@@ -45,6 +47,43 @@ def test_singular_values_and_their_bound(ax):
     assert first.get_linestyle() != second.get_linestyle()
     with pytest.raises(ValueError, match="at least one graph"):
         plotting.plot_singular_values({}, ax)
+
+
+def test_the_name_of_the_bound_has_room_above_it():
+    """Just above sigma_2, as it is for a regular graph."""
+    figure = Figure()
+    ax = plotting.plot_singular_values({"g": eg.random_regular(256, 256, 16, rng=0)}, figure.subplots())
+    figure.draw_without_rendering()
+    assert ax.texts[0].get_window_extent().y1 < ax.get_window_extent().y1
+    assert ax.get_ylim()[0] == 0
+
+
+# Machado, Oliveira, Fernandes. A physiologically-based model for simulation of color vision deficiency. IEEE Trans.
+# Vis. Comput. Graph. 15 (2009): whole loss, of linear red, green and blue.
+SEEN = {
+    "all": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+@pytest.mark.parametrize("vision", SEEN)
+def test_colours_remain_apart(vision):
+    """By a difference of CIELAB well above 2.3, which is just noticeable side by side."""
+    rgb = np.array([to_rgb(colour) for colour in plotting.COLOURS])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.transpose(SEEN[vision]), 0, 1)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    xyz = seen @ np.transpose(to_xyz) / np.sum(to_xyz, axis=1)
+    x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29).T
+    lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+    assert pdist(lab).min() > 10
+
+
+def test_seven_graphs_remain_apart_in_grey(ax):
+    plotting.plot_singular_values({str(seed): eg.random_regular(9, 9, 2, rng=seed) for seed in range(7)}, ax)
+    assert len({str(line._dash_pattern) for line in ax.lines[:7]}) == 7
 
 
 def test_densities_and_their_laws(ax):

@@ -59,7 +59,7 @@ def test_expansion(ax, options, added, label):
         expected = [[getattr(s, end) for end in ends] for s in first]
         np.testing.assert_allclose([segment[:, 1] for segment in parts.get_segments()], expected)
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "3", "5"]
-    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylim()[0] < 0  # markers at 0 are whole
     assert ax.get_ylabel() == label
     assert ax.get_xlabel() == "degree (edges per vertex of the larger side)"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
@@ -75,8 +75,12 @@ def test_families_remain_apart_in_grey_and_side_by_side(ax):
     assert np.diff(x).min() > 0.1  # no two bars or markers at one place, not even of neighbouring degrees
 
 
-def test_a_single_graph_has_no_whiskers(ax):
+def test_a_single_graph_has_no_whiskers_and_says_so(ax):
     plotting_study.plot_expansion(expansions("a", made_up, graphs=1), ax)
+    solid, hollow = ax.lines
+    assert (hollow.get_marker(), hollow.get_markerfacecolor(), hollow.get_linestyle()) == ("o", "white", "None")
+    np.testing.assert_array_equal(hollow.get_xydata(), solid.get_xydata())
+    assert ax.get_legend().get_title().get_text() == "hollow: too few graphs for limits"
     whiskers, bars = ax.collections
     assert len(whiskers.get_segments()) == 0
     assert len(bars.get_segments()) == 3
@@ -88,24 +92,40 @@ def test_limits_known_at_one_end_only_are_no_whiskers(ax):
     plotting_study.plot_expansion(expansions("a", lambda family, degree, seed: (seed / 10, 1.0)), ax)
     assert len(ax.collections[0].get_segments()) == 0
     assert len(ax.collections[1].get_segments()) == 3
+    assert len(ax.lines[1].get_xdata()) == 3
+
+
+def test_only_what_has_no_limits_is_hollow(ax):
+    """At degree 2 all values are equal, and too few."""
+    result = expansions("ab", lambda family, degree, seed: 2 * (1 + seed * (degree > 2),))
+    plotting_study.plot_expansion(result, ax)
+    hollow = [line.get_xdata().tolist() for line in ax.lines if line.get_label() == "_hollow"]
+    assert hollow == [[ax.lines[0].get_xdata()[0]], [-ax.lines[0].get_xdata()[0]]]
+    plotting_study.plot_expansion(expansions("a", lambda *of: (of[2], of[2])), other := Figure().subplots())
+    assert other.get_legend().get_title().get_text() == ""
 
 
 def test_sigma2_and_the_bound(ax):
     result = study(["random", "regular"], [12], [3, 2], 4, "spectrum")
     plotting_study.plot_sigma2(result, ax)
-    random, regular, bound = (line for line in ax.lines if not line.get_label().startswith("_"))
-    for line in (random, regular):
+    random, regular = lines = [line for line in ax.lines if not line.get_label().startswith("_")]
+    *_, bound = ax.collections
+    for line in lines:
         records = [record for record in result.records if record["family"] == line.get_label()]
         means = [np.mean([r["sigma2"] for r in records if r["degree"] == degree]) for degree in (2, 3)]
         np.testing.assert_allclose(line.get_ydata(), means)
-    np.testing.assert_allclose(bound.get_ydata(), [2, 2 * 2**0.5])
+    heights = [2, 2 * 2**0.5]
+    for segment, height, *x in zip(bound.get_segments(), heights, random.get_xdata(), regular.get_xdata(), strict=True):
+        (first, y), (last, y_last) = segment  # flat, from the first marker to the last
+        assert first < min(x) < max(x) < last
+        assert y == y_last == pytest.approx(height)
     dense = plotting_study.plot_sigma2(study("regular", [12], [10, 11], 2, "spectrum"), Figure().subplots())
     assert max(line.get_ydata().max() for line in dense.lines if line.get_ydata().size) < dense.get_ylim()[1]
-    assert bound.get_label() == "Ramanujan bound (average degrees)"
+    assert bound.get_label() == "Ramanujan bound\n(average degrees)"
     assert ax.get_ylabel() == r"second singular value $\sigma_2$"
     only_regular = Figure().subplots()
     plotting_study.plot_sigma2(result.where(family="regular"), only_regular)
-    assert only_regular.lines[-1].get_label() == "Ramanujan bound"
+    assert only_regular.collections[-1].get_label() == "Ramanujan bound"
 
 
 def test_degrees(ax):
@@ -124,6 +144,49 @@ def test_degrees(ax):
     left = plotting_study.plot_degrees(graphs, Figure().subplots(), side="left")
     assert dict(zip(left.lines[1].get_xdata(), left.lines[1].get_ydata(), strict=True)) == {2: 0, 3: 1, 4: 0}
     assert left.get_xlabel() == "degree of left vertices"
+
+
+def test_histograms_show_where_they_end(ax):
+    graphs = {"a": eg.random_left_regular(30, 20, 3, rng=0), "b": eg.random_regular(30, 20, 3, rng=0)}
+    plotting_study.plot_degrees(graphs, ax)
+    for line, g in zip(ax.lines, graphs.values(), strict=True):
+        x, y = line.get_xydata().T
+        assert (x[0], x[-1]) == (max(0, g.right_degrees.min() - 1), g.right_degrees.max() + 1)
+        assert y[-1] == 0
+        assert line.get_markevery().tolist() == (y > 0).tolist()
+    assert ax.get_ylim()[0] == 0
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_a_figure_for_each_size():
+    measures = ["spectrum", "expansion"]
+    result = study(["regular", "radix"], [(4, 6), 4], [2], 2, measures)
+    figures = plotting_study.figures_of(result)
+    assert list(figures) == ["4x6", "4x4"]
+    names = [r"expansion $\alpha$ of the left side", r"expansion $\alpha$ of the right side"]
+    for name, figure in figures.items():
+        assert figure.get_suptitle() == name.replace("x", " x ")
+        assert [ax.get_ylabel() for ax in figure.axes] == [*names, r"second singular value $\sigma_2$"]
+    part = result.where(n_left=4, n_right=6, family="regular")
+    for ax, quantity in zip(figures["4x6"].axes, ("left_alpha", "right_alpha", "sigma2"), strict=True):
+        assert ax.lines[0].get_ydata().tolist() == [s.upper for s in part.summary(quantity)]
+    (alone,) = plotting_study.figures_of(study("regular", [4], [2], 2, "spectrum")).values()
+    assert [ax.get_ylabel() for ax in alone.axes] == [r"second singular value $\sigma_2$"]
+    assert plotting_study.figures_of(study("radix", [5], [2], 2, measures)) == {}
+
+
+def test_the_legend_covers_nothing():
+    """However high the data are, it is above them."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    first, second = figure.subplots(1, 2)
+    plotting_study.plot_expansion(expansions("abcdefg", made_up, graphs=1), first)
+    families = ["random", "left_regular", "regular", "radix"]
+    plotting_study.plot_sigma2(study(families, [6], [2, 3, 6], 1, "spectrum"), second)
+    figure.draw_without_rendering()
+    for ax in (first, second):
+        legend = ax.get_legend().get_window_extent()
+        assert ax.transData.transform((0, ax.dataLim.y1))[1] + 5 < legend.y0
+        assert legend.x1 < ax.get_window_extent().x1
 
 
 def test_many_degrees_have_few_ticks(ax):

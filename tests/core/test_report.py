@@ -1,7 +1,10 @@
+import io
 import json
 import math
+import sys
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
 import expandergraphs as eg
@@ -57,6 +60,60 @@ def test_it_prints_and_converts():
     assert plain["graphs"][0]["left_degrees"] == {"minimum": 2, "mean": 2, "maximum": 2, "isolated": 0}
 
 
+def test_it_passes_on_its_time_limit_and_tells_what_it_measures(monkeypatch):
+    limits, names = [], []
+
+    def spy(g, *, time_limit, rng):
+        limits.append(time_limit)
+        return eg.vertex_expansion(g, time_limit=time_limit, rng=rng)
+
+    monkeypatch.setattr(sys.modules["expandergraphs.report"], "vertex_expansion", spy)
+    net = eg.family_net("regular", [4, 4, 4], degree=2, rng=0)
+    assert eg.report(net, time_limit=9, progress=names.append).graphs[1].name == "1 → 2"
+    assert (limits, names) == ([9, 9], ["0 → 1", "1 → 2"])
+
+
+def test_weights_count_where_they_should():
+    g = eg.random_bipartite(6, 5, n_edges=15, rng=0)
+    weights = [np.arange(1.0, 16), -np.ones(15)]
+    net = eg.LayeredGraph([6, 5, 6], {(0, 1): g, (1, 2): g.T}, dict(zip([(0, 1), (1, 2)], weights, strict=True)))
+    for graph, layer, of in zip(eg.report(net).graphs, net.layers, weights, strict=True):
+        assert graph.irregular == eg.irregular_gaps(layer, of) != eg.irregular_gaps(layer)
+
+
+def test_paths_of_a_net_in_which_everything_differs():
+    """Of 4 inputs one is isolated; hidden 2 leads nowhere; hidden 3 and the last output have no edge."""
+    first = eg.BipartiteGraph.from_edges(4, 4, [(0, 0), (1, 0), (1, 1), (2, 1), (2, 2)])
+    second = eg.BipartiteGraph.from_edges(4, 4, [(0, 0), (1, 0), (1, 1), (0, 2)])
+    result = eg.report(eg.LayeredGraph.from_layers([first, second]))
+    paths = result.paths
+    assert (paths.count, paths.symmetric, paths.depth) == (8, False, None)
+    assert (paths.fewest_inputs, paths.mean_inputs) == (0, (3 + 2 + 2 + 0) / 4)
+    assert (paths.dead, paths.isolated) == (4, 3)
+    for words in (
+        "8 paths from inputs to outputs, not as many for each pair; an output sees 1.75 inputs, at least 0;",
+        "no layer sees every input; dead units: 4",
+    ):
+        assert words in str(result)
+
+
+@pytest.mark.parametrize("size", [2, 9])
+def test_a_narrow_console_folds_no_cell(size):
+    """What does not fit beside each other stands below each other, the first column repeated."""
+    from rich.console import Console
+
+    table = eg.report(eg.family_net("left_regular", [40] * size, degree=3, rng=0)).table()
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(table)
+    text = console.file.getvalue()
+    rows = [[cell.strip() for cell in line.strip("│┃").split(line[0])] for line in text.splitlines() if line[0] in "│┃"]
+    shown = {(row[0], cell) for row in rows for cell in row[1:]}
+    assert {(row[0], cell) for row in (table.headings, *table.rows) for cell in row[1:]} == shown
+    assert text.count("┏") == {2: 1, 9: 3}[size]
+    assert max(map(len, text.splitlines())) <= 80
+    assert str(table).count("┏") == 1
+
+
 def test_graphs_without_edges_or_admissible_sets():
     single = eg.report(eg.BipartiteGraph.from_edges(1, 1, [(0, 0)])).graphs[0]
     assert single.sampled is None
@@ -71,10 +128,13 @@ def test_graphs_without_edges_or_admissible_sets():
 
 def test_a_notebook_shows_a_table():
     """Well-formed, nothing unescaped, and every cell of the printed table in it."""
-    net = eg.LayeredGraph.from_layers([eg.random_regular(8, 8, 2, rng=0)], names=["<in>", "out & on"])
-    page = eg.report(net)._repr_html_()
+    layers = [eg.random_regular(8, 8, 2, rng=0)] * 7
+    names = ["<in>", "out & on", *"abcdef"]  # in the cells: so many graphs are rows
+    page = eg.report(eg.LayeredGraph.from_layers(layers, names=names))._repr_html_()
     tree = ET.fromstring(page.replace("<br>", " "))
-    assert "16 nodes, 16 edges" in tree.find("caption").text
+    assert "64 nodes, 112 edges" in tree.find("caption").text
     cells = ["".join(cell.itertext()) for cell in tree.iter("td")]
-    assert "<in> → out & on" in cells or "<in> → out & on" in [cell.text for cell in tree.iter("th")]
+    assert "<in> → out & on" in cells
+    few = eg.report(eg.LayeredGraph.from_layers(layers[:1], names=names[:2]))._repr_html_()
+    assert "<in> → out & on" in [cell.text for cell in ET.fromstring(few.replace("<br>", " ")).iter("th")]
     assert "8 x 8" in cells
