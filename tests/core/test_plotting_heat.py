@@ -125,6 +125,17 @@ def test_negative_heat_keeps_its_sign(ax, net):
     assert cells_of(ax).min() == ax.collections[0].norm.vmin == -2
 
 
+def test_rounding_below_zero_and_no_heat_at_all(ax, net):
+    heat = heat_signature(net, [0, 1], sources=[])
+    for values in (heat.values, np.tile([1.0, *[-1e-17] * 14], (2, 1))):
+        plotting_heat.plot_signature(net, dataclasses.replace(heat, values=values), other := new_axes())
+        assert other.collections[0].norm.vmin == cells_of(other).min() == 0
+        assert other.collections[0].norm.vmax == 1
+        assert bar_of(other).extend == "neither"
+    plotting_heat.draw_heat(net, heat, ax)
+    assert nodes_of(ax)[0].get_clim() == (0, 1)
+
+
 def test_layers_without_units_are_blank(ax):
     net = eg.LayeredGraph([70, 0, 3], {(0, 2): eg.random_bipartite(70, 3, n_edges=90, rng=0)})
     plotting_heat.plot_signature(net, heat_signature(net, [0, 1]), ax)
@@ -150,6 +161,7 @@ def test_deep_networks_have_few_labels(ax):
         (np.linspace(0, 2, 401), False),
         ([1, 2, 3, 4, 30], True),
         ([1, 2, 4, 8], False),
+        ([1, 30], True),
         ([5], False),
     ],
 )
@@ -287,12 +299,12 @@ def test_labels_of_narrow_layers_give_way(ax):
 
 def test_adjacencies_beside_each_other(net):
     one = eg.BipartiteGraph.from_edges(1, 1, [(0, 0)])
-    sparse = eg.family_net("random", [1500, 1500], n_edges=2000, rng=0)
+    sparse = eg.family_net("random", [3000, 3000], n_edges=2000, rng=0)
     figure = plotting_heat.adjacency_figure({"a": net, "b": one, "c": sparse})
     *panels, bar = figure.axes
     assert [ax.get_title() for ax in panels] == ["a, 21 edges", "b, 1 edge", "c, 2,000 edges"]
     lowest = panels[2].images[0].norm.vmin
-    assert lowest == pytest.approx(0.1)  # an edge among nine pairs
+    assert lowest == pytest.approx(0.01)  # an edge among 36 pairs
     assert {ax.images[0].get_clim() for ax in panels} == {(lowest, 1)}
     assert bar.get_ylabel() == "fraction of pairs that are edges; white: none"
 
