@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 KINDS = ("pattern", "spectrum", "density", "network")
 _BY_LAYER = ("spectrum", "density")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MOST_LABELS = 18  # of layers, along an axis
 STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+
+
+def style(k: int) -> dict[str, Any]:
+    """Return colour, line and marker of the k-th of several series."""
+    return {"color": COLOURS[k % 7], "linestyle": STYLES[k % 7], "marker": MARKERS[k % 7], "ms": 5.5, "lw": 1.6}
+
+
+def layer_labels(net: LayeredGraph) -> list[str]:
+    """Return the name of each layer with its width."""
+    names = net.names or [f"layer {k}" for k in range(len(net.widths))]
+    return [f"{name} ({width:,})" for name, width in zip(names, net.widths, strict=True)]
 
 
 def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -> "Figure":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from expandergraphs._study_summary import Summary
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.plotting import COLOURS, STYLES
+from expandergraphs.plotting import style
 from expandergraphs.results import number
 from expandergraphs.study import Study
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DEGREE = "degree (edges per vertex of the larger side)"
 _ASIDE = 0.14  # from one family to the next; degrees are 1 apart
 _TICKS = 12
@@ -77,9 +76,9 @@ def plot_expansion(result: Study, ax: "Axes", *, side: str = "left", linked: boo
     if side not in ("left", "right"):
         raise ValueError(f"side must be 'left' or 'right', got {side!r}")
     degrees, series = _series(result, f"{side}_linked_alpha" if linked else f"{side}_alpha")
-    for style, x, summaries in series:
-        upper = _draw(ax, style, x, summaries)
-        ax.vlines(x, [s.lower for s in summaries], upper, color=style["color"], lw=7, alpha=0.35, zorder=1)
+    for look, x, summaries in series:
+        upper = _draw(ax, look, x, summaries)
+        ax.vlines(x, [s.lower for s in summaries], upper, color=look["color"], lw=7, alpha=0.35, zorder=1)
     name = rf"expansion $\alpha$ of the {side} side" + (",\nisolated vertices left out" if linked else "")
     return _finished(ax, degrees, name)
 
@@ -100,8 +99,8 @@ def plot_sigma2(result: Study, ax: "Axes") -> "Axes":
         If the study has several sizes, or no such value.
     """
     degrees, series = _series(result, "sigma2")
-    for style, x, summaries in series:
-        _draw(ax, style, x, summaries)
+    for look, x, summaries in series:
+        _draw(ax, look, x, summaries)
     bounds = {s.degree: s.upper for s in result.summary("bound")}
     kinds = {record["bound_kind"] for record in result.records} - {None}
     name = "Ramanujan bound" if kinds == {"biregular"} else "Ramanujan bound\n(average degrees)"
@@ -127,16 +126,12 @@ def plot_degrees(graphs: Mapping[str, BipartiteGraph], ax: "Axes", *, side: str 
         fractions = np.bincount(of) / of.size
         first = max(0, int(of.min()) - 1)  # one empty degree on each side shows where the histogram ends
         x, y = np.arange(first, fractions.size + 1), np.append(fractions, 0)[first:]
-        style = _style(k)
-        ax.plot(x, y, drawstyle="steps-mid", label=name, markevery=y > 0, **style)
+        look = style(k)
+        ax.plot(x, y, drawstyle="steps-mid", label=name, markevery=y > 0, **look)
     ax.set(xlabel=f"degree of {side} vertices", ylabel=f"fraction of the {side} vertices")
     ax.set_ylim(bottom=0)
     ax.legend()
     return ax
-
-
-def _style(k: int) -> dict[str, Any]:
-    return {"color": COLOURS[k % 7], "linestyle": STYLES[k % 7], "marker": _MARKERS[k % 7], "ms": 5.5, "lw": 1.6}
 
 
 def _series(
@@ -156,20 +151,20 @@ def _series(
     for k, family in enumerate(families):
         mine = [s for s in summaries if s.family == family]
         aside = _ASIDE * (k - (len(families) - 1) / 2)
-        series.append((_style(k) | {"label": family}, np.array([degrees.index(s.degree) for s in mine]) + aside, mine))
+        series.append((style(k) | {"label": family}, np.array([degrees.index(s.degree) for s in mine]) + aside, mine))
     return degrees, series
 
 
-def _draw(ax: "Axes", style: dict[str, Any], x: NDArray[np.float64], summaries: list[Summary]) -> NDArray[np.float64]:
+def _draw(ax: "Axes", look: dict[str, Any], x: NDArray[np.float64], summaries: list[Summary]) -> NDArray[np.float64]:
     """Draw the means of the upper ends, joined, with whiskers, or hollow without; return them."""
     upper, low, high = (np.array([getattr(s, end) for s in summaries]) for end in ("upper", "low", "high"))
     known = np.isfinite(low) & np.isfinite(high)
-    ax.plot(x, upper, zorder=3, **style)
+    ax.plot(x, upper, zorder=3, **look)
     if not known.all():
-        ax.plot(x[~known], upper[~known], zorder=4, **style | {"linestyle": "", "mfc": "white", "label": "_hollow"})
+        ax.plot(x[~known], upper[~known], zorder=4, **look | {"linestyle": "", "mfc": "white", "label": "_hollow"})
     margins = np.stack([upper - low, high - upper])[:, known]
     ax.errorbar(
-        x[known], upper[known], margins, fmt="none", ecolor=style["color"], elinewidth=1.2, capsize=3.5, zorder=2
+        x[known], upper[known], margins, fmt="none", ecolor=look["color"], elinewidth=1.2, capsize=3.5, zorder=2
     )
     return upper
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import expandergraphs as eg
-from expandergraphs import plotting_heat
+from expandergraphs import plotting_adjacency, plotting_heat, plotting_heat_network
 from expandergraphs.heat.scree import Scree, scree
 from expandergraphs.heat.signature import heat_signature
 from tests.core.strategies import networks
@@ -132,7 +132,7 @@ def test_rounding_below_zero_and_no_heat_at_all(ax, net):
         assert other.collections[0].norm.vmin == cells_of(other).min() == 0
         assert other.collections[0].norm.vmax == 1
         assert bar_of(other).extend == "neither"
-    plotting_heat.draw_heat(net, heat, ax)
+    plotting_heat_network.draw_heat(net, heat, ax)
     assert nodes_of(ax)[0].get_clim() == (0, 1)
 
 
@@ -147,7 +147,7 @@ def test_deep_networks_have_few_labels(ax):
     net = eg.family_net("random", widths, density=0.5, rng=0)
     plotting_heat.plot_signature(net, heat_signature(net, [0, 1]), ax)
     assert labels_of(ax.yaxis)[:2] == ["layer 0 (3)", "layer 5 (5)"]
-    plotting_heat.draw_adjacency(net, other := new_axes())
+    plotting_adjacency.draw_adjacency(net, other := new_axes())
     assert labels_of(other.yaxis)[:2] == ["layer 0 (3)", "layer 5 (5)"]
     assert len(labels_of(other.yaxis)) <= 18
     np.testing.assert_allclose(other.get_yticks()[1:3], [3 + 4 * 5 + 2.5, 3 + 9 * 5 + 2.5])  # at their layers
@@ -240,7 +240,7 @@ def test_intervals_of_scree_curves_are_shaded(ax):
 
 
 def test_adjacency_of_a_small_network(ax, net):
-    assert plotting_heat.draw_adjacency(net, ax) is ax
+    assert plotting_adjacency.draw_adjacency(net, ax) is ax
     image = ax.images[0]
     np.testing.assert_array_equal(image.get_array().filled(0), net.adjacency.toarray())
     assert image.get_extent() == [0, 15, 15, 0]
@@ -260,8 +260,8 @@ def test_cells_of_several_nodes(net, most):
     if net.n_nodes == 0:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plotting_heat, "_CELLS", most)
-        cells = plotting_heat._cells_filled(net)
+        patch.setattr(plotting_adjacency, "_CELLS", most)
+        cells = plotting_adjacency._cells_filled(net)
     groups = [
         np.arange(net.n_nodes)[np.arange(net.n_nodes) * len(cells) // net.n_nodes == k] for k in range(len(cells))
     ]
@@ -276,7 +276,7 @@ def test_cells_of_several_nodes(net, most):
 def test_large_networks_are_drawn_without_a_dense_matrix(ax):
     net = eg.family_net("random", [9000, 6000, 5000], degree=3, rng=0)
     tracemalloc.start()
-    plotting_heat.draw_adjacency(net, ax)
+    plotting_adjacency.draw_adjacency(net, ax)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000**2 / 4  # bytes
@@ -288,7 +288,7 @@ def test_large_networks_are_drawn_without_a_dense_matrix(ax):
 
 def test_labels_of_narrow_layers_give_way(ax):
     net = eg.family_net("random", [900, 60, 20, 10, 10], degree=2, rng=0)
-    plotting_heat.draw_adjacency(net, ax)
+    plotting_adjacency.draw_adjacency(net, ax)
     assert (np.diff(ax.get_yticks()) >= 1000 / 18 - 1e-9).all()
     assert ax.get_yticks()[0] == 450  # there is room
     assert ax.get_yticks()[-1] <= 1000
@@ -300,7 +300,7 @@ def test_labels_of_narrow_layers_give_way(ax):
 def test_adjacencies_beside_each_other(net):
     one = eg.BipartiteGraph.from_edges(1, 1, [(0, 0)])
     sparse = eg.family_net("random", [3000, 3000], n_edges=2000, rng=0)
-    figure = plotting_heat.adjacency_figure({"a": net, "b": one, "c": sparse})
+    figure = plotting_adjacency.adjacency_figure({"a": net, "b": one, "c": sparse})
     *panels, bar = figure.axes
     assert [ax.get_title() for ax in panels] == ["a, 21 edges", "b, 1 edge", "c, 2,000 edges"]
     lowest = panels[2].images[0].norm.vmin
@@ -316,7 +316,7 @@ def nodes_of(ax):
 def test_nodes_coloured_by_heat(ax, net):
     ax.hlines(0.5, 0, 1)  # what was there before is left alone
     heat = heat_signature(net, [0, 0.5, INF])
-    assert plotting_heat.draw_heat(net, heat, ax, 1) is ax
+    assert plotting_heat_network.draw_heat(net, heat, ax, 1) is ax
     for layer, values in zip(nodes_of(ax), np.split(heat.values[1], [3, 9]), strict=True):
         np.testing.assert_array_equal(layer.get_array(), values)
         assert (layer.norm.vmin, layer.norm.vmax) == (0, 1)  # of all times, not of this one
@@ -328,14 +328,14 @@ def test_nodes_coloured_by_heat(ax, net):
     assert ax.get_title() == "$t$ = 0.5"
     assert labels_of(ax.xaxis) == ["in", "hidden", "out"]
     assert nodes_of(ax)[0].colorbar.ax.get_ylabel() == "heat of the node"
-    assert plotting_heat.draw_heat(net, heat, new_axes()).get_title() == "saturated"
+    assert plotting_heat_network.draw_heat(net, heat, new_axes()).get_title() == "saturated"
 
 
 def test_a_gif_of_heat(tmp_path, net):
     done = []
     path = tmp_path / "heat.GIF"
     times = [0, 0.25, 1, INF]
-    found = plotting_heat.heat_gif(net, times, path, frames_per_second=4, progress=lambda *at: done.append(at))
+    found = plotting_heat_network.heat_gif(net, times, path, frames_per_second=4, progress=lambda *at: done.append(at))
     assert found == path
     assert done == [(k, 4) for k in range(5)]
     with Image.open(path) as picture:
@@ -364,7 +364,7 @@ def test_an_interrupted_gif_leaves_nothing_behind(tmp_path, net, monkeypatch, st
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        plotting_heat.heat_gif(net, [0, 1, 2], path, progress=interrupt)
+        plotting_heat_network.heat_gif(net, [0, 1, 2], path, progress=interrupt)
     assert path.read_bytes() == b"before"
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["heat.gif", "other"]
 
@@ -372,7 +372,7 @@ def test_an_interrupted_gif_leaves_nothing_behind(tmp_path, net, monkeypatch, st
 def test_what_cannot_be_drawn_is_refused(ax, net, large, tmp_path):
     heat = heat_signature(net, [0, 1])
     several = heat_signature(net, [0, 1], sources=np.eye(15)[:, :2])
-    for plot in (plotting_heat.plot_signature, plotting_heat.draw_heat):
+    for plot in (plotting_heat.plot_signature, plotting_heat_network.draw_heat):
         with pytest.raises(ValueError, match="shows one source vector, the signature has 2; choose by"):
             plot(net, several, ax)
         with pytest.raises(ValueError, match=r"2 times of 15 nodes cannot .* LayeredGraph\(40-50-30, .* 120 nodes"):
@@ -382,9 +382,9 @@ def test_what_cannot_be_drawn_is_refused(ax, net, large, tmp_path):
     chosen = dataclasses.replace(several, values=several.values[:, :, 0])  # as the message says
     plotting_heat.plot_signature(net, chosen, new_axes())
     with pytest.raises(ValueError, match="time_index must be one of the signature's 2 times, got 2"):
-        plotting_heat.draw_heat(net, heat, ax, 2)
+        plotting_heat_network.draw_heat(net, heat, ax, 2)
     with pytest.raises(ValueError, match="time_index must be an integer of at least -2, got -3"):
-        plotting_heat.draw_heat(net, heat, ax, -3)
+        plotting_heat_network.draw_heat(net, heat, ax, -3)
     for curves, times in (({}, [1]), ({"a": []}, [])):
         with pytest.raises(ValueError, match="at least one curve and one time"):
             plotting_heat.plot_heat_distance(curves, times, ax)
@@ -395,13 +395,13 @@ def test_what_cannot_be_drawn_is_refused(ax, net, large, tmp_path):
         with pytest.raises(ValueError, match="at least one curve, and each needs a time"):
             plotting_heat.plot_scree(screes, ax)
     with pytest.raises(ValueError, match="no nodes to draw"):
-        plotting_heat.draw_adjacency(eg.BipartiteGraph.from_edges(0, 0, []), ax)
+        plotting_adjacency.draw_adjacency(eg.BipartiteGraph.from_edges(0, 0, []), ax)
     with pytest.raises(ValueError, match="at least one network"):
-        plotting_heat.adjacency_figure({})
+        plotting_adjacency.adjacency_figure({})
     with pytest.raises(ValueError, match=r"written as \.gif, got .*heat\.png"):
-        plotting_heat.heat_gif(net, [0, 1], tmp_path / "heat.png")
+        plotting_heat_network.heat_gif(net, [0, 1], tmp_path / "heat.png")
     for speed in (0, 51, np.nan, "fast"):
         with pytest.raises(ValueError, match="frames_per_second must be a number above 0 and at most 50"):
-            plotting_heat.heat_gif(net, [0, 1], tmp_path / "heat.gif", frames_per_second=speed)
+            plotting_heat_network.heat_gif(net, [0, 1], tmp_path / "heat.gif", frames_per_second=speed)
     assert not ax.has_data()
     assert not list(tmp_path.iterdir())
