@@ -31,6 +31,7 @@ from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.operators import KINDS as LAPLACIANS
 from expandergraphs.plotting import KINDS, picture_of
 from expandergraphs.plotting_heat import plot_heat_distance, plot_signature
+from expandergraphs.plotting_heat_network import heat_gif
 from expandergraphs.plotting_study import figures_of
 from expandergraphs.report import report
 from expandergraphs.rng import as_generator
@@ -155,7 +156,7 @@ def plot(
     kind: Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.", autocompletion=_one_of(KINDS))] = "pattern",
     sizes: Sizes = None,
 ) -> None:
-    """Draw biadjacencies, singular values against the bound, or a small network layer by layer."""
+    """Draw biadjacencies, singular values against the bound or their density, or whole networks."""
     graphs = {file.stem: _load(file, sizes) for file in files}
     picture_of(graphs, kind).savefig(output, dpi=150)
     typer.echo(f"wrote {output}")
@@ -177,7 +178,9 @@ def heat(
     picture: Annotated[
         Path | None,
         typer.Option(
-            "--plot", help="Picture to write: the distances against time or, of a single network, heat layer by layer."
+            "--plot",
+            help="Picture to write: the distances against time; of a single network heat layer by layer or, as .gif, "
+            "heat that spreads through its nodes.",
         ),
     ] = None,
     sizes: Sizes = None,
@@ -187,7 +190,11 @@ def heat(
     nets = {str(file): _load(file, sizes) for file in [reference, *(others or [])]}
     nodes = None if sources is None else _integers(sources, ",", "--sources")
     found = compare_heat(nets, _times(times), sources=nodes, laplacian=laplacian)
-    if picture is not None:
+    if picture is not None and picture.suffix == ".gif":
+        if others:
+            raise ValueError(f"{picture} can show one network, got {len(nets)}")
+        heat_gif(nets[found.reference], found.times, picture, sources=nodes, laplacian=laplacian)
+    elif picture is not None:
         _heat_figure(nets, found, nodes).savefig(picture, dpi=150)
     _print_json(found.to_dict()) if as_json else _wide_console().print(found)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KINDS = ("pattern", "spectrum", "density", "network")
+KINDS = ("pattern", "spectrum", "density", "network", "adjacency")
 _BY_LAYER = ("spectrum", "density")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -44,9 +44,9 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
     Parameters
     ----------
     graphs : mapping {name: BipartiteGraph or LayeredGraph}
-    kind : {"pattern", "spectrum", "density", "network"}
+    kind : {"pattern", "spectrum", "density", "network", "adjacency"}
         One biadjacency for each layer, one panel of singular values for each layer, or of their density, which takes
-        graphs of any size, or each network as nodes and edges.
+        graphs of any size, each network as nodes and edges, or its adjacency matrix, whatever its size.
 
     Raises
     ------
@@ -61,6 +61,10 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
         raise ValueError(f"kind must be one of {', '.join(KINDS)} and there must be a graph, got {kind!r}")
     if kind in _BY_LAYER and len(depths) > 1:
         raise ValueError(f"spectra are compared layer by layer; these networks have {depths} layers of edges")
+    if kind == "adjacency":
+        from expandergraphs.plotting_adjacency import adjacency_figure  # which needs this module
+
+        return adjacency_figure(nets)
     rows, columns = (1, depths[-1]) if kind in _BY_LAYER else (len(nets), 1 if kind == "network" else depths[-1])
     figure = Figure(figsize=(max(5.5, 4 * columns), 4.2 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)

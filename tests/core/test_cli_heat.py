@@ -74,6 +74,13 @@ def test_pictures(files, tmp_path):
     assert (tmp_path / "1.png").read_bytes() != (tmp_path / "2.png").read_bytes()
 
 
+def test_an_animation_of_one_network(files, tmp_path):
+    assert run(files[1][1], "--times", "0,1", "--plot", tmp_path / "heat.gif").exit_code == 0
+    assert (tmp_path / "heat.gif").read_bytes().startswith(b"GIF8")
+    with pytest.raises(ValueError, match=r"two\.gif can show one network, got 2"):
+        run(*files[1], "--plot", tmp_path / "two.gif")
+
+
 def test_one_network_alone_is_measured(files):
     found = json.loads(run(files[1][1], "--json").output)
     assert list(found["networks"]) == files[1][1:]

@@ -135,6 +135,8 @@ def test_pictures_of_several_graphs():
     assert [len(ax.lines) for ax in spectra] == [3, 3]
     densities = plotting.picture_of({"net": net, "like": eg.random_like(net, rng=0)}, "density").axes
     assert [(ax.get_title(), len(ax.lines)) for ax in densities] == [("layer 1", 3), ("layer 2", 3)]
+    matrices = plotting.picture_of(graphs, "adjacency").axes[:2]
+    assert [ax.get_title() for ax in matrices] == [f"{name}, {g.n_edges} edges" for name, g in graphs.items()]
     with pytest.raises(ValueError, match=r"these networks have \[1, 2\] layers"):
         plotting.picture_of(graphs, "spectrum")
     with pytest.raises(ValueError, match="kind must be"):
