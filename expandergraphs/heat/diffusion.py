@@ -15,6 +15,11 @@ Every eigenvalue of D - W is at most the largest d_u + (sum_v w_uv d_v) / d_u: t
 and D^(-1) (D + W) D has these row sums. The normalised ones have theirs in [0, 2]. Weights are scaled by a power of
 two, which changes no digit and keeps squares within the range of floats.
 
+And with w the smallest weight, no positive eigenvalue of D - W lies below w / n^2, nor one of the normalised below
+w / (n vol), vol the sum of all degrees. In a component, let f, which is not constant and has mean 0 (weighted by the
+degrees), be largest in size at u, and of the other sign at v. Along a path from u to v, of less than n edges, the sum
+of w (f_i - f_j)^2 is at least w f_u^2 / n, while the sum of f_i^2 is at most n f_u^2 (of d_i f_i^2: vol f_u^2).
+
 Merris. A note on Laplacian graph eigenvalues. Linear Algebra Appl. 285 (1998).
 """
 
@@ -46,8 +51,10 @@ class Diffusion:
 
     Attributes
     ----------
-    bound : float
-        No eigenvalue of the scaled K exceeds it.
+    kind : str
+        Which Laplacian.
+    bound, gap : float
+        No eigenvalue of the scaled K exceeds the bound, and no positive one lies below the gap.
     exponent : int
         K is the symmetric form of the Laplacian times ``2**-exponent``, so times are multiplied by ``2**exponent``.
     root : ndarray, shape (n, 1)
@@ -64,7 +71,10 @@ class Diffusion:
         self.n = weights.shape[0]
         # Edges lead both ways, so that the strong components are the components; the weak ones take a transposition.
         self.count, self._labels = csgraph.connected_components(weights, connection="strong")
-        self.exponent, self.scale = 0, np.ones((self.n, 1))
+        # Sums over components, for `kept`, are taken over nodes in this order.
+        self._order = np.argsort(self._labels, kind="stable") if self.count > 1 else slice(None)
+        self._starts = np.concatenate([[0], np.cumsum(np.bincount(self._labels, minlength=self.count))[:-1]])
+        self.kind, self.exponent, self.scale = kind, 0, np.ones((self.n, 1))
         self._outer: Array | None = None
         if kind == "combinatorial":
             largest = weights.data.max(initial=0.0)
@@ -76,8 +86,9 @@ class Diffusion:
             some = np.flatnonzero(degrees)
             around = (weights @ degrees)[some] / degrees[some]
             self.bound = float((degrees[some] + around).max(initial=0.0))
+            self.gap = float(weights.data.min()) / self.n**2 if weights.nnz else 0.0
         else:
-            degrees = weights.sum(axis=1)
+            degrees, lightest = weights.sum(axis=1), float(weights.data.min(initial=1.0))
             largest = np.zeros(self.count)
             np.maximum.at(largest, self._labels, degrees)
             joined = degrees > 0
@@ -91,9 +102,9 @@ class Diffusion:
                 normalise(weights, degrees)
             if kind == "random_walk":
                 self.scale = self.root
-            self.bound = 2.0 if joined.any() else 0.0
+            self.bound, self.gap = (2.0, lightest / float(degrees.sum()) / self.n) if joined.any() else (0.0, 0.0)
         self.nbytes = weights.data.nbytes + weights.indices.nbytes + weights.indptr.nbytes
-        self._weights = np.bincount(self._labels, self.root[:, 0] ** 2, minlength=self.count)[:, None]
+        self._weights = self._sums(self.root)
         members = (self.root[:, 0], self._labels, np.arange(self.n + 1))
         self._members = sparse.csr_array(members, shape=(self.n, self.count)).T.tocsr()
         self._blocks = row_blocks(weights)
@@ -114,22 +125,29 @@ class Diffusion:
             product[rows] -= part
 
         self.together(fill, self._blocks)
-        part = self.kept(x)
-        part *= self.bound / 2
-        product += part
-        return product
-
-    def kept(self, x: Array) -> Array:
-        """Return the projection of the columns of x on the null vectors: what is left at saturation."""
         if self.count == 1:
             sums = np.einsum("ij,ik->jk", self.root, x)
         elif x.shape[1] == 1:
             sums = (self._members @ x[:, 0])[:, None]
         else:
             sums = self._members @ x
-        kept: Array = np.take(sums / self._weights, self._labels, axis=0)
-        kept *= self.root
-        return kept
+        product += self._spread(sums * (self.bound / 2))
+        return product
+
+    def kept(self, x: Array) -> Array:
+        """Return the projection of the columns of x on the null vectors: what is left at saturation."""
+        return self._spread(self._sums(x))
+
+    def _sums(self, x: Array) -> Array:
+        """Return the products of the null vectors with the columns of x, added up in pairs: to a few units roundoff."""
+        terms = np.ascontiguousarray((self.root * x).T[:, self._order])
+        sums: Array = np.add.reduceat(terms, self._starts, axis=1).T if self.n else np.zeros((0, x.shape[1]))
+        return sums
+
+    def _spread(self, sums: Array) -> Array:
+        spread: Array = np.take(sums / self._weights, self._labels, axis=0)
+        spread *= self.root
+        return spread
 
     def add_up(self, vectors: Iterable[Array], coefficients: Array) -> Array:
         """Return sums of vectors of shape (n, k): ``sum_j coefficients[c, t, j] v_j[:, c]``, shape (n_times, k, n)."""

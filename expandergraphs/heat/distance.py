@@ -4,7 +4,7 @@ from numpy.typing import ArrayLike
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.heat.diffusion import Array
-from expandergraphs.heat.signature import heat_signature
+from expandergraphs.heat.signature import as_tolerance, heat_signature
 from expandergraphs.layered import LayeredGraph, as_net
 
 
@@ -59,6 +59,7 @@ def heat_distance(
     """
     first, second = as_net(reference), as_net(other)
     check_comparable(first, second, sources)
+    tolerance = as_tolerance(tolerance)
     ours, theirs = (
         heat_signature(net, t, sources=sources, laplacian=laplacian, tolerance=tolerance / 2) for net in (first, second)
     )

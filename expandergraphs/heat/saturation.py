@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csgraph
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.heat.quadrature import Array
-from expandergraphs.heat.signature import heat_signature
+from expandergraphs.heat.diffusion import Array, Diffusion
+from expandergraphs.heat.signature import as_heat, evaluate
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.operators import laplacian as laplacian_of
 
@@ -92,23 +92,23 @@ def saturation_time(
     net = as_net(net)
     if not isinstance(tolerance, Real) or isinstance(tolerance, bool) or not 0 < tolerance < math.inf:
         raise ValueError(f"tolerance must be a positive number, got {tolerance!r}")
-    start, rest = (heat_signature(net, t, sources=sources, laplacian=laplacian) for t in (0.0, "saturated"))
-    scale = _scale(net, laplacian).reshape(-1, *(1,) * (start.values.ndim - 2))
-    at_start = _largest(scale * (start.values - rest.values)[0])
+    operator, start = Diffusion(net, laplacian), as_heat(net, sources)
+    rest = evaluate(operator, start, np.array([math.inf]), 1.0).values[0]
+    scale = _scale(net, laplacian).reshape(-1, *(1,) * (start.ndim - 1))
+    at_start = _largest(scale * (start - rest))
     allowed = float(tolerance)
     if at_start <= allowed:
         return SaturationTime(0.0, 0.0, 0.0, allowed)
-    # Each source vector is accurate to so much in the 2-norm, well below the tolerance or as well as floats can be.
-    length = math.sqrt(np.square(start.values).sum(axis=1).max())
-    accuracy = max(1e-9 * allowed / scale.max(), 1e-13 * length)
+    # Of each source vector in the 2-norm, well below the tolerance; where rounding is more, the error says so.
+    accuracy = 1e-7 * allowed / scale.max()
 
     def deviations(times: ArrayLike) -> tuple[Array, Array]:
-        heat = heat_signature(net, times, sources=sources, laplacian=laplacian, tolerance=accuracy)
-        found = np.array([_largest(scale * (values - rest.values[0])) for values in heat.values])
+        heat = evaluate(operator, start, np.atleast_1d(np.asarray(times, dtype=np.float64)), accuracy)
+        found = np.array([_largest(scale * (values - rest)) for values in heat.values])
         return found, scale.max() * heat.error
 
     # The deviation falls at most at the rate of the norm of I - D^(-1) W or D - W: no more than twice the bound.
-    low = (at_start - allowed) / at_start / (2 * start.lambda_bound)
+    low = (at_start - allowed) / at_start / (2 * math.ldexp(operator.bound, operator.exponent))
     high = low
     while True:
         times = high * 2.0 ** np.arange(1, 5)

@@ -10,6 +10,7 @@ eigenvalue, for all times together; memory for the results and a fixed multiple 
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from expandergraphs.layered import LayeredGraph, as_net
 
 _HOTTEST = 1e100
 _LATEST = 1e300
+_ROUNDOFF = 2.0**-51
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,7 +38,7 @@ class HeatSignature:
         Heat; the last axis is there where several source vectors were given. Read-only.
     error : ndarray, shape (n_times,)
         How far the heat of a source vector may be from the truth, in the 2-norm over the nodes: a proved bound on what
-        was cut off, and an estimate of rounding.
+        was cut off, and an estimate of rounding. 0 at time 0.
     method : str
         "closed form", "Lanczos", "Chebyshev" or "dense".
     products : int
@@ -80,7 +82,7 @@ class HeatSignature:
         sources = f", {self.values.shape[2]} source vectors" if self.values.ndim == 3 else ""
         return (
             f"HeatSignature({times}, {self.values.shape[1]} nodes{sources}, {self.laplacian}, {self.method}, "
-            f"{self.products} products, error at most {self.error.max(initial=0.0):.1e}, "
+            f"{self.products} products, error {self.error.max(initial=0.0):.1e}, "
             f"lambda_bound {self.lambda_bound:.4g})"
         )
 
@@ -120,8 +122,8 @@ def heat_signature(
     Raises
     ------
     ValueError
-        If an argument is none of these, a weight is negative, or rounding alone may exceed the tolerance: where the
-        smallest eigenvalues lie twelve decades below the largest, say.
+        If an argument is none of these, a weight is negative, or rounding may exceed the tolerance: where eigenvalues
+        that matter at these times lie a dozen decades below the largest, say.
 
     References
     ----------
@@ -138,34 +140,52 @@ def heat_signature(
     """
     net = as_net(net)
     times, heat = as_times(t), as_heat(net, sources)
-    tolerance = _as_tolerance(tolerance)
-    operator = Diffusion(net, laplacian)
+    tolerance = as_tolerance(tolerance)
+    found = evaluate(Diffusion(net, laplacian), heat, times, tolerance)
+    if (reached := found.error.max(initial=0.0)) > tolerance:
+        raise ValueError(
+            f"rounding may add up to {reached:.1e}, more than the tolerance of {tolerance:g}; ask for tolerance="
+            f"{1.1 * reached:.1e}, for shorter times, or for weights over fewer decades"
+        )
+    return found
+
+
+def evaluate(operator: Diffusion, heat: Array, times: Array, tolerance: float) -> HeatSignature:
+    """Return the signature for an operator, heat of shape (n,) or (n, k) and times as they are after their checks.
+
+    Where rounding exceeds the tolerance, the error says so.
+    """
     columns = heat if heat.ndim == 2 else heat[:, None]
     start = columns / operator.scale
     kept = operator.kept(start)
     start -= kept
-    finite = np.where(np.isinf(times), 0.0, times)
-    with np.errstate(over="ignore"):
-        finite = np.minimum(np.ldexp(finite, operator.exponent), _LATEST)
-    values = np.zeros((times.size, *columns.T.shape))
-    method, products, error = "closed form", 0, np.zeros(times.size)
-    if finite.any() and start.any():
-        values, method, products, error = diffuse(operator, start, finite, tolerance)
-    for value, time in zip(values, times.tolist(), strict=True):
-        if time == 0:  # exactly as given
+    whole, moving = (float(np.sqrt((x**2).sum(axis=0)).max(initial=0.0)) for x in (columns, start))
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = np.minimum(np.ldexp(times, operator.exponent), _LATEST)
+        rest = np.where(np.isinf(times), 0.0, moving * np.exp(-operator.gap * scaled))
+    at_start, at_rest = scaled == 0, (rest <= tolerance / 8) & (scaled > 0)
+    scaled[at_rest] = 0.0
+    if scaled.any():
+        values, method, products, error = diffuse(operator, start, scaled, tolerance)
+    else:
+        values, method, products, error = np.empty((times.size, *columns.T.shape)), "closed form", 0, rest
+    for value, begun, ended in zip(values, at_start.tolist(), at_rest.tolist(), strict=True):
+        if begun:
             value[:] = columns.T
             continue
-        if math.isinf(time):
-            value[:] = 0.0
-        value -= operator.kept(value.T).T
-        value += kept.T
-        value *= operator.scale.T
-    error[times == 0] = 0.0
+        if ended:
+            value[:] = kept.T
+        else:
+            value -= operator.kept(value.T).T
+            value += kept.T
+        if operator.kind == "random_walk":
+            value *= operator.scale.T
+    error = np.where(at_start, 0.0, np.where(at_rest, rest, error) + _ROUNDOFF * whole)
     shaped = values[:, 0] if heat.ndim == 1 else values.transpose(0, 2, 1)
     for array in (times, shaped, error):
         array.setflags(write=False)
     bound = math.ldexp(operator.bound, operator.exponent)
-    return HeatSignature(times, shaped, error, method, products, bound, laplacian)
+    return HeatSignature(times, shaped, error, method, products, bound, operator.kind)
 
 
 def as_times(t: ArrayLike | str) -> Array:
@@ -207,11 +227,8 @@ def as_heat(net: LayeredGraph, sources: ArrayLike | None) -> Array:
     return given.astype(np.float64)
 
 
-def _as_tolerance(tolerance: Any) -> float:
-    try:
-        value = float(tolerance)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0 < value < math.inf:
+def as_tolerance(tolerance: Any) -> float:
+    """Return a tolerance as a positive float, or raise ``ValueError``."""
+    if not isinstance(tolerance, Real) or isinstance(tolerance, bool) or not 0 < tolerance < _LATEST:  # type: ignore[operator]
         raise ValueError(f"tolerance must be a positive number, got {tolerance!r}")
-    return value
+    return float(tolerance)

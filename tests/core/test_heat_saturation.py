@@ -93,3 +93,21 @@ def test_what_starts_saturated_takes_no_time():
 def test_refusals(tolerance):
     with pytest.raises(ValueError, match="tolerance must be a positive number, got"):
         saturation_time(sparse_net(), tolerance)
+
+
+def test_ordinary_networks_have_a_saturation_time():
+    """Ten layers, binary and with weights over four decades, and a long path: at coarse and fine tolerances."""
+    rng = np.random.default_rng(0)
+    blocks = {(k, k + 1): eg.random_bipartite(100, 100, n_edges=500, rng=k) for k in range(9)}
+    weights = {key: 10 ** rng.uniform(-3, 1, g.n_edges) for key, g in blocks.items()}
+    edge = eg.BipartiteGraph.from_edges(1, 1, [(0, 0)])
+    nets = [
+        eg.LayeredGraph([100] * 10, blocks),
+        eg.LayeredGraph([100] * 10, blocks, weights=weights),
+        eg.LayeredGraph.from_layers([edge] * 300),
+    ]
+    for net in nets:
+        for kind in ("combinatorial", "random_walk"):
+            times = [saturation_time(net, tolerance, laplacian=kind) for tolerance in (1e-2, 1e-3, 1e-6)]
+            assert 0 < times[0].time < times[1].time < times[2].time
+            assert all(found.upper <= found.lower * 1.01 for found in times)
