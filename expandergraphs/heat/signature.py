@@ -180,7 +180,7 @@ def evaluate(operator: Diffusion, heat: Array, times: Array, tolerance: float) -
             value += kept.T
         if operator.kind == "random_walk":
             value *= operator.scale.T
-    error = np.where(at_start, 0.0, np.where(at_rest, rest, error) + _ROUNDOFF * whole)
+    error = np.where(at_start, 0.0, np.where(at_rest, rest, error) + 4 * _ROUNDOFF * whole)
     shaped = values[:, 0] if heat.ndim == 1 else values.transpose(0, 2, 1)
     for array in (times, shaped, error):
         array.setflags(write=False)
@@ -206,14 +206,19 @@ def as_times(t: ArrayLike | str) -> Array:
 def as_heat(net: LayeredGraph, sources: ArrayLike | None) -> Array:
     """Return the heat at time 0, shape (n_nodes,) or (n_nodes, k)."""
     n = net.n_nodes
-    given = net.input_nodes if sources is None else np.asarray(sources)
+    try:
+        given = net.input_nodes if sources is None else np.asarray(sources)
+    except ValueError:
+        raise ValueError("sources must be an array, got lists of different lengths") from None
     if given.size == 0 and given.ndim == 1 and n:
         given = given.astype(np.int64)
     if given.dtype.kind in "iu" and given.ndim == 1:
         if given.size and (given.min() < 0 or given.max() >= n):
             raise ValueError(f"sources must be nodes in 0..{n - 1}, got {given.min()}..{given.max()}")
         if np.unique(given).size < given.size:
-            raise ValueError("sources name a node more than once; give the heats themselves, as floats, to add them up")
+            raise ValueError(
+                "sources name a node more than once; give the heats themselves, as floats, to add them up, or booleans"
+            )
         heat = np.zeros(n)
         heat[given] = 1.0
         return heat
