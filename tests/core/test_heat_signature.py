@@ -521,3 +521,44 @@ def test_refusals(options, message):
     given = {"net": random_net([4, 5], 0.5), "t": 1} | options
     with pytest.raises(ValueError, match=message):
         heat_signature(given.pop("net"), given.pop("t"), **given)
+
+
+def deep_net(sizes, density, rng):
+    """Layers in a chain, and skips over one layer."""
+    blocks = {
+        (k, k + 1): eg.random_bipartite(a, b, density=density, rng=rng) for k, (a, b) in enumerate(pairwise(sizes))
+    }
+    skips = enumerate(zip(sizes, sizes[2:], strict=False))
+    return LayeredGraph(
+        sizes, blocks | {(k, k + 2): eg.random_bipartite(a, b, density=density, rng=rng) for k, (a, b) in skips}
+    )
+
+
+def test_two_thousand_nodes_by_eigenvectors():
+    """Six layers with skips, weights over two decades, times to 1e4."""
+    rng = np.random.default_rng(0)
+    net = deep_net([100, 500, 500, 400, 300, 200], 0.02, rng)
+    net = LayeredGraph(
+        net.widths, net.blocks, {key: 10 ** rng.uniform(-2, 0, g.n_edges) for key, g in net.blocks.items()}
+    )
+    values, vectors = eigh(laplacian(net).toarray())
+    heat, times = np.zeros(2000), np.array([0.1, 3, 100, 1e4])
+    heat[:100] = 1
+    expected = np.exp(-np.outer(times, values)) * (vectors.T @ heat) @ vectors.T
+    found = heat_signature(net, times)
+    assert np.linalg.norm(found.values - expected, axis=1).max() <= TOLERANCE
+    assert all(abs(math.fsum(value) - 100) < 1e-10 for value in found.values)
+
+
+def test_memory_is_linear_in_the_edges():
+    peaks = []
+    for n_edges in (250_000, 1_000_000):
+        net = eg.LayeredGraph.from_layers([eg.random_bipartite(3000, 9000, n_edges=n_edges, rng=0)])
+        tracemalloc.start()
+        try:
+            heat_signature(net, [0.01, 2])
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < 4.2 * peaks[0]
+    assert peaks[1] < 60 * 2_000_000
