@@ -14,7 +14,13 @@ Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansi
 Heat: `heat_signature`, `heat_distance`, `compare_heat`, `scree`, `saturation_time`, `heat_trace`,
 `heat_kernel_signature`, `unreached_units`; `laplacian`.
 
-Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Plots: `expandergraphs.plotting`.
+Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Comparisons of
+families: `study`.
+
+Plots: `expandergraphs.plotting` (biadjacencies, networks, spectra), `expandergraphs.plotting_study` (expansion,
+sigma_2, degrees), `expandergraphs.plotting_heat` (heat over time, distances, scree),
+`expandergraphs.plotting_heat_network` (networks coloured by heat, animations), `expandergraphs.plotting_adjacency`.
+They draw on an ``ax``, best of a ``matplotlib.figure.Figure(layout="constrained")``.
 """
 
 from expandergraphs.bipartite import BipartiteGraph

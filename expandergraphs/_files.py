@@ -18,6 +18,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     stays a link, and a file that is replaced hands on its mode. A name that ends in ``.gz`` is compressed.
     """
     path = path.resolve()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
     unfinished = unfinished_name(path)
     try:
         with creating(unfinished, compressed=path.suffix == ".gz") as file:

@@ -16,6 +16,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from expandergraphs import demo as job
 from expandergraphs._study_files import check_place
@@ -24,8 +25,9 @@ from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import BUDGETS
 from expandergraphs.generators.family import FAMILIES, as_family, family_net
 from expandergraphs.generators.radix import radix_net, radix_net_for
-from expandergraphs.heat.comparison import HeatComparison, compare_heat
+from expandergraphs.heat.comparison import HeatComparison, compare_heat, heat_by_layer
 from expandergraphs.heat.signature import heat_signature
+from expandergraphs.heat.unreached import unreached_units
 from expandergraphs.interchange import load, save
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.operators import KINDS as LAPLACIANS
@@ -167,7 +169,7 @@ def heat(
     reference: Annotated[Path, typer.Argument(help="The network that the others are compared with.")],
     others: Annotated[list[Path] | None, typer.Argument(help="Networks with equally many units.")] = None,
     times: Annotated[
-        str, typer.Option(help="Times, such as 0.1,1,saturated; or 0.01..10, for 60 of them in even ratios.")
+        str, typer.Option(help="Times, such as 0.1,1,saturated; 0.01..10 stands for 60 of them in even ratios.")
     ] = "0.01,0.1,1,10,saturated",
     laplacian: Annotated[
         str, typer.Option(help=f"One of {', '.join(LAPLACIANS)}.", autocompletion=_one_of(LAPLACIANS))
@@ -196,7 +198,16 @@ def heat(
         heat_gif(nets[found.reference], found.times, picture, sources=nodes, laplacian=laplacian)
     elif picture is not None:
         _heat_figure(nets, found, nodes).savefig(picture, dpi=150)
-    _print_json(found.to_dict()) if as_json else _wide_console().print(found)
+    if as_json:
+        _print_json(found.to_dict())
+        return
+    console = _wide_console()
+    console.print(found if others else heat_by_layer(nets[found.reference], found.times, nodes, laplacian))
+    for name, net in nets.items():
+        if found.networks[name].unreached:
+            console.print(Text(f"{name}:"), unreached_units(net, sources=nodes))
+    if picture is not None:
+        console.print(f"wrote {picture}", highlight=False)
 
 
 @app.command()
@@ -369,13 +380,17 @@ def _heat_figure(
 
 
 def _times(text: str) -> list[float]:
-    first, dots, last = text.partition("..")
+    times: list[float] = []
     try:
-        if dots:
-            return list(map(float, np.geomspace(float(first), float(last), 60)))
-        return [math.inf if part == "saturated" else float(part) for part in _words(text)]
+        for part in _words(text):
+            first, dots, last = part.partition("..")
+            if dots:
+                times += map(float, np.geomspace(float(first), float(last), 60))
+            else:
+                times.append(math.inf if part == "saturated" else float(part))
     except ValueError:
         raise ValueError(f"--times must be numbers, 'saturated', or FIRST..LAST above 0, got {text!r}") from None
+    return times
 
 
 def _integers(text: str, separator: str, name: str) -> list[int]:

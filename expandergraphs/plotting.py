@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.spectral.density import SpectralDensity, spectral_density
 from expandergraphs.spectral.gap import singular_values, spectral_gap
@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ("pattern", "spectrum", "density", "network", "adjacency")
+_MOST_NODES = 100  # of a layer drawn node by node
 _BY_LAYER = ("spectrum", "density")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MOST_LABELS = 18  # of layers, along an axis
 STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+
+
+def checked(call: str, kind: type, values: Any) -> dict[str, Any]:
+    """Return a mapping from names to at least one object of the kind, or raise ``ValueError``."""
+    if not isinstance(values, Mapping) or not values:
+        raise ValueError(f"{call} needs at least one {kind.__name__} in a mapping {{name: ...}}, got {values!r}")
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            raise ValueError(f"{call} needs a {kind.__name__} for {name!r}, got {type(value).__name__}")
+    return dict(values)
 
 
 def style(k: int) -> dict[str, Any]:
@@ -45,8 +56,9 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
     ----------
     graphs : mapping {name: BipartiteGraph or LayeredGraph}
     kind : {"pattern", "spectrum", "density", "network", "adjacency"}
-        One biadjacency for each layer, one panel of singular values for each layer, or of their density, which takes
-        graphs of any size, each network as nodes and edges, or its adjacency matrix, whatever its size.
+        The biadjacency of each block, skips included; the singular values of each block, a panel for all networks that
+        have it, or their density, which takes graphs of any size; each network as nodes and edges, where it is small;
+        or its adjacency matrix, whatever its size.
 
     Raises
     ------
@@ -65,31 +77,41 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
         from expandergraphs.plotting_adjacency import adjacency_figure  # which needs this module
 
         return adjacency_figure(nets)
-    rows, columns = (1, depths[-1]) if kind in _BY_LAYER else (len(nets), 1 if kind == "network" else depths[-1])
+    blocks = sorted({key for net in nets.values() for key in net.blocks})
+    rows, columns = (1, len(blocks)) if kind in _BY_LAYER else (len(nets), 1 if kind == "network" else len(blocks))
     figure = Figure(figsize=(max(5.5, 4 * columns), 4.2 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
+    panels = figure.subplots(rows, max(1, columns), squeeze=False)
     if kind in _BY_LAYER:
-        for k, ax in enumerate(panels[0]):
-            layers = {name: net.layers[k] for name, net in nets.items()}
+        for key, ax in zip(blocks, panels[0], strict=False):
+            graphs_here = {name: net.blocks[key] for name, net in nets.items() if key in net.blocks}
             if kind == "spectrum":
-                plot_singular_values(layers, ax)
+                plot_singular_values(graphs_here, ax)
             else:
-                plot_spectral_density({name: spectral_density(g, moments=64, rng=0) for name, g in layers.items()}, ax)
-            ax.set_title(f"layer {k + 1}")
+                found = {name: spectral_density(g, moments=64, rng=0) for name, g in graphs_here.items()}
+                plot_spectral_density(found, ax)
+            ax.set_title(_ends(next(iter(nets.values())), key) if len(blocks) > 1 else "")
         return figure
     for row, (name, net) in zip(panels, nets.items(), strict=True):
         if kind == "network":
             draw_layered(net, row[0]).set_title(name)
-        for k, ax in enumerate(row if kind == "pattern" else ()):
-            if k < len(net.layers):
-                draw_biadjacency(net.layers[k], ax).set_title(f"{name}, layer {k + 1}" if depths[-1] > 1 else name)
+            continue
+        for key, ax in zip(blocks, row, strict=False):
+            if key in net.blocks:
+                title = f"{name}, {_ends(net, key)}" if len(blocks) > 1 else name
+                draw_biadjacency(net.blocks[key], ax).set_title(title)
             else:
                 ax.set_axis_off()
     return figure
 
 
+def _ends(net: LayeredGraph, block: tuple[int, int]) -> str:
+    names = net.names or tuple(map(str, range(len(net.widths))))
+    return f"{names[block[0]]} → {names[block[1]]}"
+
+
 def draw_biadjacency(g: BipartiteGraph, ax: "Axes") -> "Axes":
     """Draw the biadjacency: one cell a pair, dark where there is an edge; a graph without pairs is refused."""
+    check_graph(g)
     if g.n_left * g.n_right == 0:
         raise ValueError(f"{g!r} has no pairs to draw")
     ax.imshow(g.biadjacency.toarray(), cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
@@ -98,9 +120,21 @@ def draw_biadjacency(g: BipartiteGraph, ax: "Axes") -> "Axes":
 
 
 def draw_layered(net: LayeredGraph, ax: "Axes") -> "Axes":
-    """Draw a small network: one column of nodes a layer, inputs at the left; skips are drawn dashed."""
+    """Draw a small network: one column of nodes a layer, inputs at the left; skips are drawn dashed.
+
+    Raises
+    ------
+    ValueError
+        If a layer has over 100 nodes, which could not be told apart: `expandergraphs.plotting_adjacency` draws those.
+    """
     from matplotlib.collections import LineCollection
 
+    net = as_net(net)
+    if max(net.widths) > _MOST_NODES:
+        raise ValueError(
+            f"layers of at most {_MOST_NODES} nodes can be drawn node by node, got {max(net.widths)}; draw the "
+            "adjacency matrix, or the heat of each layer"
+        )
     heights = [np.linspace(0, 1, width) if width > 1 else np.array([0.5]) for width in net.widths]
     for (s, t), block in net.blocks.items():
         edges, skip = block.edges, t > s + 1
@@ -111,7 +145,8 @@ def draw_layered(net: LayeredGraph, ax: "Axes") -> "Axes":
         ax.add_collection(LineCollection(ends.tolist(), linewidths=0.8, alpha=0.7, zorder=1, **style))
     for layer, y in enumerate(heights):
         ax.scatter(np.full(y.size, layer), y, s=36, color="black", zorder=2)
-    ax.set(xlabel="layer", xticks=range(len(net.widths)), yticks=[], ylim=(1.06, -0.06))
+    ax.set(xlabel="layer", yticks=[], ylim=(1.06, -0.06))
+    ax.set_xticks(range(len(net.widths)), net.names or list(map(str, range(len(net.widths)))))
     ax.set_ylabel(f"node (first of {max(net.widths)} on top)")
     return ax
 
@@ -126,8 +161,7 @@ def plot_singular_values(graphs: Mapping[str, BipartiteGraph], ax: "Axes") -> "A
     ValueError
         If there is no graph.
     """
-    if not graphs:
-        raise ValueError("plot_singular_values needs at least one graph")
+    graphs = checked("plot_singular_values", BipartiteGraph, graphs)
     for k, (name, g) in enumerate(graphs.items()):
         values = singular_values(g)[1:]
         ax.plot(
@@ -159,10 +193,13 @@ def plot_spectral_density(densities: Mapping[str, SpectralDensity], ax: "Axes") 
     ValueError
         If there is no density.
     """
-    if not densities:
-        raise ValueError("plot_spectral_density needs at least one density")
+    densities = checked("plot_spectral_density", SpectralDensity, densities)
+    widest = max(found.grid[-1] for found in densities.values())
     for k, (name, found) in enumerate(densities.items()):
         colour, ends = COLOURS[k % 7], 2 * found.error
+        if found.grid[-1] < 1e-4 * widest:  # a spike that would flatten all others
+            ax.axvline(0, label=f"{name}: all values 0", color=colour, linestyle=STYLES[k % 7], lw=1.8)
+            continue
         ax.fill_between(found.grid, found.density - ends, found.density + ends, color=colour, alpha=0.2, lw=0)
         ax.plot(found.grid, found.density, label=name, color=colour, linestyle=STYLES[k % 7], lw=1.8)
     for law in dict.fromkeys(found.law for found in densities.values()):

@@ -19,7 +19,7 @@ from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.heat.scree import Scree
 from expandergraphs.heat.signature import HeatSignature, as_times
 from expandergraphs.layered import LayeredGraph, as_net
-from expandergraphs.plotting import MOST_LABELS, layer_labels, style
+from expandergraphs.plotting import MOST_LABELS, checked, layer_labels, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,7 +122,8 @@ def plot_scree(curves: Mapping[str, Scree], ax: "Axes") -> "Axes":
     ValueError
         If there is no curve, or one without times.
     """
-    if not curves or not all(curve.times.size for curve in curves.values()):
+    curves = checked("plot_scree", Scree, curves)
+    if not all(curve.times.size for curve in curves.values()):
         raise ValueError("plot_scree needs at least one curve, and each needs a time")
     labelled = {}
     for name, curve in curves.items():

@@ -124,7 +124,6 @@ def _draw_nodes(net: LayeredGraph, values: Array, ax: "Axes") -> list["Collectio
     scale = Normalize(*range_of(values))
     for layer in nodes:
         layer.set(norm=scale, cmap=COLOUR_MAP, linewidth=0.8, sizes=[90.0])
-    ax.set_xticks(range(len(net.widths)), net.names or list(map(str, range(len(net.widths)))))
     ax.figure.colorbar(nodes[0], ax=ax, label="heat of the node")
     return nodes
 

@@ -37,6 +37,7 @@ METHODS = ("auto", "exact", "bounds")
 SIDES = ("both", "left", "right")
 _MOST_PAIRS = 2**24  # of the tables of branch and bound, 20 bytes each
 AUTO_LIMIT = 64  # vertices on the larger side, which take about a second
+_MOST_SHOWN = 12  # vertices of a witness, where it is printed
 _SEARCH, _SPECTRUM = 0.4, 0.7  # when they end at the latest, of a limited time
 Progress = Callable[[float, float], None]
 
@@ -46,6 +47,11 @@ class Witness(NamedTuple):
 
     side: str
     vertices: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        many = len(self.vertices) > _MOST_SHOWN
+        shown = f"({', '.join(map(str, self.vertices[:3]))}, ...)" if many else repr(self.vertices)
+        return f"Witness({self.side!r}, {shown}{f', {len(self.vertices)} vertices' if many else ''})"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csgraph
 
@@ -14,6 +15,7 @@ from expandergraphs.heat.signature import as_times, heat_signature
 from expandergraphs.heat.unreached import unreached_units
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.operators import heat_weights
+from expandergraphs.plotting import layer_labels
 from expandergraphs.results import Printable, Table, number
 
 _MOST_COLUMNS = 8  # times beside each other
@@ -62,7 +64,7 @@ class HeatComparison(Printable):
 
     def table(self) -> Table:
         """Return the distances, a row a network or, where there are more times than networks, a column."""
-        at = ["saturated" if math.isinf(time) else f"t = {number(time)}" for time in self.times.tolist()]
+        at = list(map(_time, self.times.tolist()))
         columns = [
             [name, net.n_edges, net.components, net.unreached, *map(_written, net.distances)]
             for name, net in self.networks.items()
@@ -115,8 +117,8 @@ def compare_heat(
     >>> found.networks["thin"].unreached > 0, found.networks["thin"].distances[1] > 0
     (True, True)
     """
-    if not networks:
-        raise ValueError("compare_heat needs at least one network, the reference")
+    if not isinstance(networks, Mapping) or not networks:
+        raise ValueError(f"compare_heat needs a mapping {{name: network}}, the reference first; got {networks!r}")
     nets = {name: as_net(net) for name, net in networks.items()}
     (name, reference), times = next(iter(nets.items())), as_times(t)
     for net in nets.values():
@@ -130,3 +132,21 @@ def compare_heat(
         found = signature.distance(other_signature)
         compared[other] = ComparedNetwork(net.n_edges, count, lost, tuple(found.tolist()))
     return HeatComparison(name, times, compared, laplacian)
+
+
+def heat_by_layer(
+    net: LayeredGraph | BipartiteGraph, t: ArrayLike | str, sources: ArrayLike | None, laplacian: str
+) -> Table:
+    """Tabulate the mean heat of each layer's units: a row a time, a column a layer."""
+    net = as_net(net)
+    found = heat_signature(net, t, sources=sources, laplacian=laplacian)
+    layers = np.split(found.values, net.node_offsets[1:-1], axis=1)
+    means = np.stack(
+        [layer.mean(axis=1) if layer.size else np.full(found.times.size, np.nan) for layer in layers], axis=1
+    )
+    rows = [(_time(time), *map(number, row)) for time, row in zip(found.times.tolist(), means.tolist(), strict=True)]
+    return Table.of("Mean heat of each layer's units", ["time", *layer_labels(net)], rows, left=["time"])
+
+
+def _time(time: float) -> str:
+    return "saturated" if math.isinf(time) else f"t = {number(time)}"

@@ -92,9 +92,10 @@ def scree(
     It rises from K / (n - 1) at t = 0 to 1, or to K over the multiplicity of the second eigenvalue where that is the
     larger one. A network of c components has the eigenvalue 0 c times, and the sums hold c - 1 of these.
 
-    All eigenvalues are computed where that takes no longer than for one component of 3,000 nodes. Above, the result is
-    an estimate within an interval: Lanczos from random vectors bounds the distribution of the eigenvalues, hence every
-    quantile of it, hence both sums. One event covers all times.
+    All eigenvalues are computed where that takes no longer than for one component of 3,000 nodes; the last digits are
+    then LAPACK's and may differ with its number of threads. Above, the result is an estimate within an interval:
+    Lanczos from random vectors bounds the distribution of the eigenvalues, hence every quantile of it, hence both sums.
+    One event covers all times.
 
     Parameters
     ----------

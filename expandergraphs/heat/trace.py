@@ -74,6 +74,7 @@ def heat_trace(
 
     It falls from the number of nodes at t = 0 to the number of components. All eigenvalues are computed where that
     takes no longer than for one component of 3,000 nodes; above, random vectors give an estimate and an interval.
+    Where all are, the last digits are LAPACK's and may differ with its number of threads.
 
     NetLSD's heat signature is this trace for the symmetric Laplacian: its default, without normalisation, is
     ``heat_trace(net, numpy.logspace(-2, 2, 250), laplacian="symmetric")``. It gives isolated nodes the eigenvalue 0, as
@@ -126,7 +127,7 @@ def heat_trace(
         return HeatTrace(times, values, values, values, exact=True, failure_probability=0.0)
     probes = Probes(Diffusion(net, laplacian), products, stream)
     low, high = probes.enclosures(failure_probability / 2)
-    tail = failure_probability / (4 * times.size)
+    tail = failure_probability / (4 * max(1, times.size))
     # No eigenvalue lies below the least: what rounding put there is moved up.
     least = float(low[0])
     rules = list(zip(probes.alphas.T, probes.betas.T, strict=True))

@@ -9,6 +9,7 @@ Cost: dense up to `DENSE_LIMIT` vertices on the smaller side; above, two Lanczos
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -23,9 +24,9 @@ from expandergraphs.spectral.products import Products
 from expandergraphs.spectral.values import constant, is_biregular, leading_values, started
 from expandergraphs.spectral.values import singular_values as singular_values
 
-# Each of the two runs of a proof may take so many times the steps of sigma2 itself, or so many visits of edges: about a
-# second. What random regular graphs of degree 32 need is 1.7 times as many steps, whatever their size.
-_AFFORDABLE_TIMES, _AFFORDABLE = 2, 5e8
+# Visits of edges that each run of a proof may always take: about a second. Beyond, random regular graphs of degree 32
+# commonly need 1.7 times the steps of sigma2, whatever their size.
+_AFFORDABLE = 5e8
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class SpectralGap:
         Biregular graphs: connected, and sigma2 at most the bound. True and False are proved, True with a probability of
         error of 1e-12 above 1,000 vertices on the smaller side, over starts that are always the same: of graphs that
         were not made to deceive them. None, undecided, where the bound lies within the error
-        of sigma2, or the proof would take over three times as long as sigma2 itself: `second_singular_value` goes on as
-        far as it is told to. None for graphs that are not biregular.
+        of sigma2, or the proof would take over three times as long as sigma2 itself: `spectral_gap` with more
+        `patience` goes on. None for graphs that are not biregular.
     connected : bool
         Whether the graph is connected, isolated vertices counting as components.
     """
@@ -68,12 +69,16 @@ class SpectralGap:
     connected: bool
 
 
-def spectral_gap(g: BipartiteGraph) -> SpectralGap:
+def spectral_gap(g: BipartiteGraph, *, patience: float = 2.0) -> SpectralGap:
     """Measure the spectral gap, and compare sigma2 with the Ramanujan bound.
 
     Parameters
     ----------
     g : BipartiteGraph
+    patience : float
+        A proof that a large graph is Ramanujan takes two runs; each may have so many times the steps of sigma2 itself.
+        Where `is_ramanujan` is None though sigma2 is below the bound, more may decide; 0 leaves every proof out that is
+        not cheap.
 
     Returns
     -------
@@ -82,8 +87,8 @@ def spectral_gap(g: BipartiteGraph) -> SpectralGap:
     Raises
     ------
     ValueError
-        If `g` is not a BipartiteGraph, or has over 8,000 vertices on both sides and singular values too close together
-        for an iterative method.
+        If `g` is not a BipartiteGraph, `patience` is negative, or the graph has over 8,000 vertices on both sides and
+        singular values too close together for an iterative method.
 
     References
     ----------
@@ -98,6 +103,8 @@ def spectral_gap(g: BipartiteGraph) -> SpectralGap:
     (8.0, 'biregular', True, True)
     """
     check_graph(g)
+    if not isinstance(patience, Real) or not 0 <= patience < math.inf:
+        raise ValueError(f"patience must be a number of at least 0, got {patience!r}")
     n, connected, biregular = min(g.n_left, g.n_right), components(g).count == 1, is_biregular(g)
     degrees = (g.n_edges / max(1, g.n_left), g.n_edges / max(1, g.n_right))
     bound = sum(math.sqrt(max(0.0, degree - 1)) for degree in degrees)
@@ -116,7 +123,7 @@ def spectral_gap(g: BipartiteGraph) -> SpectralGap:
         elif run is None:
             ramanujan = True if sigma2 + error <= bound else None
         elif sigma2 <= bound:
-            most_steps = max(_AFFORDABLE_TIMES * len(run.alphas), int(_AFFORDABLE / g.n_edges))
+            most_steps = max(int(patience * len(run.alphas)), int(_AFFORDABLE / g.n_edges))
             ramanujan = proved_below(run, bound, most_steps, streams(0)("verdict")) or None
     return SpectralGap(
         sigma1=sigma1,

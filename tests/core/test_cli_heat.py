@@ -37,17 +37,19 @@ def test_distances_to_the_reference(files):
     assert found["networks"][paths[0]]["distances"] == [0, 0, 0]
     text = run(*paths).output
     assert "never reached" in text
+    assert f"heat never reaches {eg.unreached_units(nets['thin']).n_unreached} of 26 units" in text
     assert "saturated" in text
 
 
 def test_its_options_reach_the_measure(files):
     nets, paths = files
-    options = ["--sources", "0,3", "--laplacian", "random_walk", "--times", "0.5..2"]
+    options = ["--sources", "0,3", "--laplacian", "random_walk", "--times", "0.5..2,saturated"]
     found = json.loads(run(*paths, *options, "--json").output)
-    assert len(found["times"]) == 60
+    assert len(found["times"]) == 61
+    assert found["times"].pop() is None
     assert (found["times"][0], found["times"][-1]) == (0.5, pytest.approx(2))
     expected = eg.heat_distance(nets["dense"], nets["thin"], found["times"], sources=[0, 3], laplacian="random_walk")
-    np.testing.assert_allclose(found["networks"][paths[1]]["distances"], expected)
+    np.testing.assert_allclose(found["networks"][paths[1]]["distances"][:-1], expected)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,7 @@ def test_its_options_reach_the_measure(files):
     [
         (["--times", "soon"], "--times must be numbers, 'saturated', or FIRST..LAST above 0, got 'soon'"),
         (["--times", "0..1"], "--times must be numbers"),
+        (["--times", "1,2..x"], "--times must be numbers"),
         (["--times", "-1"], "times must be numbers of at least 0"),
         (["--laplacian", "signless"], "laplacian must be one of"),
         (["--sources", "99"], "sources must be nodes in 0..25"),
@@ -82,5 +85,13 @@ def test_an_animation_of_one_network(files, tmp_path):
 
 
 def test_one_network_alone_is_measured(files):
+    signature = eg.heat_signature(files[0]["thin"], [0.5, math.inf]).values
+    rows = [
+        line.split("│")[2:5] for line in run(files[1][1], "--times", "0.5,saturated").output.splitlines() if "│" in line
+    ]
+    for row, heat in zip(rows[:2], signature, strict=True):
+        assert [float(cell) for cell in row] == pytest.approx(
+            [heat[:12].mean(), heat[12:21].mean(), heat[21:].mean()], 1e-3
+        )
     found = json.loads(run(files[1][1], "--json").output)
     assert list(found["networks"]) == files[1][1:]

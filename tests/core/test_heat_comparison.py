@@ -57,7 +57,9 @@ def test_it_prints_a_row_or_a_column_a_network(nets):
 
 
 def test_what_cannot_be_compared(nets):
-    with pytest.raises(ValueError, match="at least one network"):
+    with pytest.raises(ValueError, match=r"needs a mapping \{name: network\}"):
         eg.compare_heat({}, 1)
+    with pytest.raises(ValueError, match=r"needs a mapping \{name: network\}"):
+        eg.compare_heat(list(nets.values()), 1)
     with pytest.raises(ValueError, match="equally many nodes, got 35 and 15"):
         eg.compare_heat(nets | {"other": eg.family_net("random", [10, 5], density=1)}, 1)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph, LayeredGraph
-from expandergraphs.heat import kernel, probes, quadrature
+from expandergraphs.heat import kernel, probes, quadrature, trace
+from expandergraphs.heat.diffusion import Diffusion
 from expandergraphs.heat.kernel import heat_kernel_signature
 from expandergraphs.heat.lanczos import Lanczos
 from expandergraphs.heat.trace import heat_trace
@@ -177,6 +179,111 @@ def test_weights_over_decades():
         some = heat_kernel_signature(net, t, nodes=[40, 3, 3])
         np.testing.assert_allclose(some, true[:, [40, 3, 3]], atol=1e-8)
         assert some.nodes.tolist() == [40, 3, 3]
+
+
+def test_the_signature_keeps_its_tolerance(monkeypatch):
+    """Each time has another number of steps after which the bounds are close enough, here without an end of them."""
+    net = sparse_net(weighted=True)
+    exact = {t: heat_kernel_signature(net, t, nodes=[0, 70]) for t in np.geomspace(0.03, 30, 25).tolist()}
+    monkeypatch.setattr(kernel, "_DENSE_LIMIT", 0)
+    for t, expected in exact.items():
+        found = heat_kernel_signature(net, t, nodes=[0, 70])
+        assert found.error <= 1e-8
+        np.testing.assert_allclose(found, expected, atol=found.error + 1e-12)
+
+
+def test_steps_have_an_end(monkeypatch):
+    rng = np.random.default_rng(3)
+    g = eg.random_bipartite(60, 60, n_edges=300, rng=rng)
+    net = LayeredGraph([60, 60], {(0, 1): g}, {(0, 1): 10.0 ** rng.uniform(-12, 0, g.n_edges)})
+    monkeypatch.setattr(kernel, "_DENSE_LIMIT", 0)
+    monkeypatch.setattr(kernel, "_MOST_STEPS", 50)
+    with pytest.raises(ValueError, match=r"after 50 steps .* is known to 0.0\d+, not to 1e-08"):
+        heat_kernel_signature(net, 1e8, nodes=[0, 1])
+    assert heat_kernel_signature(net, [1, math.inf], nodes=[0, 1]).error <= 1e-8
+
+
+def test_rounding_is_part_of_the_error(monkeypatch):
+    """Two dense parts joined by an edge so light that its eigenvalue is hard to tell from 0."""
+    dense = np.kron(np.eye(2), np.ones((10, 10)))
+    dense[0, 10] = 1e-10
+    g = BipartiteGraph.from_biadjacency(dense)
+    net = LayeredGraph([20, 20], {(0, 1): g}, {(0, 1): dense[dense > 0]})
+    late = heat_kernel_signature(net, [1e300, math.inf]).values
+    np.testing.assert_allclose(late[0], late[1], atol=1e-4)
+    # First order: the vector is +-1 / sqrt(40), the eigenvalue 1e-10 * 4 / 40.
+    decayed = 1 / 40 + np.exp(-1e-11 * 1e10) / 40
+    monkeypatch.setattr(kernel, "_DENSE_LIMIT", 0)
+    found = heat_kernel_signature(net, 1e10, nodes=[3])
+    assert 1e-8 < found.error < 1e-4
+    assert abs(found.values.item() - decayed) <= found.error
+
+
+def test_failure_probability_and_blur_are_spent_once(monkeypatch):
+    """Two sides of every time, and the single eigenvalues: the probabilities add up to what is stated."""
+    enclosed, ends, spent = trace._enclosed, [], []
+    monkeypatch.setattr(trace, "_enclosed", lambda *ask: ends.append(ask) or enclosed(*ask))
+    enclosures = probes.Probes.enclosures
+    monkeypatch.setattr(probes.Probes, "enclosures", lambda self, p: spent.append((self, p)) or enclosures(self, p))
+    monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(probes, "BLUR", 1e-3)
+    times = [0.1, 1.0, 4.0]
+    heat_trace(sparse_net(), times, products=400, failure_probability=0.03, rng=0)
+    drawn, single = spent[0]
+    assert sum(2 * math.exp(-c * drawn.count / 2) for _, _, c in ends) + single == pytest.approx(0.03)
+    assert drawn.blur == pytest.approx(1e-3 * Diffusion(sparse_net(), "combinatorial").bound)
+    for t, (lower, upper, _) in zip(times, ends, strict=True):
+        assert upper / lower >= math.exp(2 * t * drawn.blur) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(("n_values", "p"), [(2, 1), (5, 4), (40, 3)])
+def test_quantiles_are_those_of_the_beta_distribution(n_values, p, monkeypatch):
+    """Where the mass up to x is x itself, the enclosures are the quantiles, whose probabilities add up."""
+    drawn = probes.Probes(Diffusion(sparse_net(), "combinatorial"), 16, np.random.default_rng(0))
+    grid = np.linspace(0, 1, 1_000_001)
+    monkeypatch.setattr(drawn, "_masses", lambda: quadrature.MassBounds(grid, grid, grid))
+    for name, value in (("n_values", n_values), ("count", p), ("blur", 0.0), ("_bound", 1.0)):
+        monkeypatch.setattr(drawn, name, value)
+    low, high = drawn.enclosures(0.06)
+    below = np.arange(1, n_values)
+    shares = stats.beta(p * below / 2, p * (n_values - below) / 2)
+    tails = np.concatenate([shares.cdf(low[:-1]), shares.sf(high[:-1])])
+    chosen = np.isclose(tails, tails.max(), rtol=0.02)  # what lies between them follows from these
+    assert tails[~chosen].max(initial=0) < tails.max()
+    assert 0.029 <= tails[chosen].sum() <= 0.06
+
+
+def test_masses_are_blurred():
+    """Eigenvalues 30, 40, 70: Lanczos comes to an end, and rounding is all that the enclosures have to allow for."""
+    diffusion = Diffusion(LayeredGraph.from_layers([eg.random_bipartite(30, 40, p=1)]), "combinatorial")
+    true = np.array([30.0] * 39 + [40.0] * 29 + [70.0])
+    for seed in range(5):
+        low, high = probes.Probes(diffusion, 3000, np.random.default_rng(seed)).enclosures(1e-6)
+        assert (low <= true).all()
+        assert (true <= high).all()
+        assert high[-1] - low[-1] < 1e-8
+
+
+def test_the_same_seed_gives_the_same_result(monkeypatch):
+    monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
+    t, net = [0.1, 1, 10], sparse_net()
+    for ask in (heat_trace, eg.scree):
+        first, again, other = (ask(net, t, products=100, rng=seed) for seed in (7, np.random.default_rng(7), 8))
+        assert not first.exact
+        for name in ("lower", "upper"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+        np.testing.assert_array_equal(np.asarray(first), np.asarray(again))
+        assert (np.asarray(first) != np.asarray(other)).any()
+
+
+def test_no_times_give_no_values(monkeypatch):
+    for limit in (probes.DENSE_LIMIT, 0):
+        monkeypatch.setattr(probes, "DENSE_LIMIT", limit)
+        monkeypatch.setattr(kernel, "_DENSE_LIMIT", limit)
+        found = heat_trace(sparse_net(), [], rng=0)
+        assert (found.exact, found.values.shape, found.lower.shape) == (limit > 0, (0,), (0,))
+        assert eg.scree(sparse_net(), [], rng=0).shape == (0,)
+        assert heat_kernel_signature(sparse_net(), []).values.shape == (0, 180)
 
 
 def test_results_are_frozen_arrays():

@@ -232,3 +232,8 @@ def test_networks_go_to_npz(tmp_path, suffix):
     with pytest.raises(ValueError, match=r"holds one BipartiteGraph, got a LayeredGraph; a network goes to .npz"):
         eg.save(tmp_path / f"net{suffix}", eg.radix_net([[2, 2]], [1, 1, 1]))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"a\.npz cannot be written: there is no folder .*nowhere"):
+        eg.save(tmp_path / "nowhere" / "a.npz", eg.random_regular(3, 3, 2, rng=0))

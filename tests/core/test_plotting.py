@@ -45,7 +45,7 @@ def test_singular_values_and_their_bound(ax):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["seed 0", "seed 1"]
     assert first.get_color() != second.get_color()
     assert first.get_linestyle() != second.get_linestyle()
-    with pytest.raises(ValueError, match="at least one graph"):
+    with pytest.raises(ValueError, match="at least one BipartiteGraph"):
         plotting.plot_singular_values({}, ax)
 
 
@@ -104,7 +104,7 @@ def test_densities_and_their_laws(ax):
     assert labels == [*densities, "limiting law, degrees 3 and 3", "limiting law, degrees 3 and 6"]
     assert len({(curve.get_color(), str(curve.get_linestyle())) for curve in ax.lines[:5]}) == 5
     assert (ax.get_ylim()[0], ax.get_ylabel()) == (0, "density")
-    with pytest.raises(ValueError, match="at least one density"):
+    with pytest.raises(ValueError, match="at least one SpectralDensity"):
         plotting.plot_spectral_density({}, ax)
 
 
@@ -128,13 +128,13 @@ def test_pictures_of_several_graphs():
     net = eg.family_net("regular", [6, 6, 4], degree=2, rng=0)
     graphs = {"net": net, "graph": net.layers[0]}
     titles = [ax.get_title() for ax in plotting.picture_of(graphs, "pattern").axes]
-    assert titles == ["net, layer 1", "net, layer 2", "graph, layer 1", ""]
+    assert titles == ["net, 0 → 1", "net, 1 → 2", "graph, 0 → 1", ""]
     assert [ax.get_title() for ax in plotting.picture_of(graphs, "network").axes] == ["net", "graph"]
     spectra = plotting.picture_of({"net": net, "like": eg.random_like(net, rng=0)}, "spectrum").axes
-    assert [ax.get_title() for ax in spectra] == ["layer 1", "layer 2"]
+    assert [ax.get_title() for ax in spectra] == ["0 → 1", "1 → 2"]
     assert [len(ax.lines) for ax in spectra] == [3, 3]
     densities = plotting.picture_of({"net": net, "like": eg.random_like(net, rng=0)}, "density").axes
-    assert [(ax.get_title(), len(ax.lines)) for ax in densities] == [("layer 1", 3), ("layer 2", 3)]
+    assert [(ax.get_title(), len(ax.lines)) for ax in densities] == [("0 → 1", 3), ("1 → 2", 3)]
     matrices = plotting.picture_of(graphs, "adjacency").axes[:2]
     assert [ax.get_title() for ax in matrices] == [f"{name}, {g.n_edges} edges" for name, g in graphs.items()]
     with pytest.raises(ValueError, match=r"these networks have \[1, 2\] layers"):
@@ -143,6 +143,37 @@ def test_pictures_of_several_graphs():
         plotting.picture_of(graphs, "heat")
     with pytest.raises(ValueError, match="there must be a graph"):
         plotting.picture_of({}, "pattern")
+
+
+@pytest.mark.parametrize("kind", ["pattern", "spectrum", "density"])
+def test_skips_have_panels_under_the_names_of_their_layers(kind):
+    g = eg.random_regular(6, 6, 2, rng=0)
+    blocks = {(0, 1): g, (1, 2): g}
+    plain = eg.LayeredGraph([6, 6, 6], blocks, names=["in", "mid", "out"])
+    skips = eg.LayeredGraph([6, 6, 6], blocks | {(0, 2): g}, names=["in", "mid", "out"])
+    titles = [ax.get_title().split(", ")[-1] for ax in plotting.picture_of({"plain": plain, "skips": skips}, kind).axes]
+    assert titles[-3:] == ["in → mid", "in → out", "mid → out"]
+
+
+def test_a_dense_reference_does_not_flatten_the_others(ax):
+    found = {
+        name: eg.spectral_density(eg.random_bipartite(40, 40, density=d, rng=0), rng=0)
+        for name, d in (("dense", 1), ("thin", 0.1))
+    }
+    plotting.plot_spectral_density(found, ax)
+    assert ax.lines[0].get_label() == "dense: all values 0"
+    assert ax.get_ylim()[1] < 2 * found["thin"].density.max()
+
+
+def test_too_many_nodes_are_refused(ax):
+    with pytest.raises(ValueError, match="layers of at most 100 nodes can be drawn node by node, got 101"):
+        plotting.draw_layered(eg.LayeredGraph([101, 2], {}), ax)
+    with pytest.raises(ValueError, match="a BipartiteGraph is needed, got LayeredGraph"):
+        plotting.draw_biadjacency(eg.LayeredGraph([2, 2], {}), ax)
+    with pytest.raises(ValueError, match="needs a BipartiteGraph for 'net', got LayeredGraph"):
+        plotting.plot_singular_values({"net": eg.LayeredGraph([2, 2], {})}, ax)
+    with pytest.raises(ValueError, match="in a mapping"):
+        plotting.plot_singular_values([eg.random_regular(3, 3, 2, rng=0)], ax)
 
 
 def test_nothing_to_draw_is_refused(ax):

@@ -217,3 +217,11 @@ def test_the_failure_probability_is_that_of_all_it_rests_on(monkeypatch):
     monkeypatch.setattr(vertex, "second_singular_value", lambda *_, **__: enclosed)
     monkeypatch.setattr(vertex, "spectral_weighting", lambda *_, **__: replace(weighting, failure_probability=3e-12))
     assert eg.vertex_expansion(g, rng=0).failure_probability == 4e-12
+
+
+def test_a_long_witness_is_not_printed_whole():
+    witness = vertex.Witness("left", tuple(range(5, 50)))
+    assert repr(witness) == "Witness('left', (5, 6, 7, ...), 45 vertices)"
+    assert repr(vertex.Witness("right", (1,))) == "Witness('right', (1,))"
+    side, vertices = witness
+    assert (side, len(vertices)) == ("left", 45)
