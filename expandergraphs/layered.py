@@ -154,32 +154,33 @@ class LayeredGraph:
         """
         n, offsets = self.n_nodes, self.node_offsets
         dtype = np.int32 if 2 * self.n_edges < 2**31 else np.int64
-        degrees = np.zeros(n, dtype=np.int64)
+        upper, degrees = {}, np.zeros(n, dtype=np.int64)
         for (s, t), block in self.blocks.items():
+            weights = np.broadcast_to(np.int8(1), block.n_edges) if self.weights is None else self.weights[s, t]
+            upper[s, t] = sparse.csr_array((weights, block.indices, block.indptr), shape=(block.n_left, block.n_right))
             degrees[offsets[s] : offsets[s + 1]] += block.left_degrees
             degrees[offsets[t] : offsets[t + 1]] += block.right_degrees
         indptr = np.concatenate([[0], np.cumsum(degrees)]).astype(dtype)
-        indices, data = np.empty(2 * self.n_edges, dtype=dtype), np.ones(2 * self.n_edges)
+        indices = np.empty(2 * self.n_edges, dtype=dtype)
+        data = np.empty(0 if self.weights is None else 2 * self.n_edges)
         filled: NDArray[Any] = indptr[:-1].copy()  # where each node's next neighbours go
 
-        def put(rows: int, columns: int, block: BipartiteGraph, weights: NDArray[np.float64] | None) -> None:
-            nodes = slice(offsets[rows], offsets[rows + 1])
-            place: NDArray[Any] = np.repeat(filled[nodes] - block.indptr[:-1].astype(dtype), np.diff(block.indptr))
-            place += np.arange(block.n_edges, dtype=dtype)
-            indices[place] = block.indices + dtype(offsets[columns])
-            if weights is not None:
-                data[place] = weights
-            filled[nodes] += np.diff(block.indptr).astype(dtype)
+        def put(rows: int, columns: int, part: sparse.csr_array | sparse.csc_array) -> None:
+            nodes, lengths = slice(offsets[rows], offsets[rows + 1]), np.diff(part.indptr)
+            place: NDArray[Any] = np.repeat(filled[nodes] - part.indptr[:-1].astype(dtype), lengths)
+            place += np.arange(part.nnz, dtype=dtype)
+            indices[place] = part.indices + dtype(offsets[columns])
+            if self.weights is not None:
+                data[place] = part.data
+            filled[nodes] += lengths.astype(dtype)
 
         # Each row ascends by column: first the edges from earlier layers, then those to later ones.
-        for (s, t), block in self.blocks.items():
-            by_column = None
-            if self.weights is not None:
-                arrays = (self.weights[s, t], block.indices, block.indptr)
-                by_column = sparse.csr_array(arrays, shape=(block.n_left, block.n_right)).tocsc().data
-            put(t, s, block.T, by_column)
-        for (s, t), block in self.blocks.items():
-            put(s, t, block, None if self.weights is None else self.weights[s, t])
+        for (s, t), part in upper.items():
+            put(t, s, part.tocsc())
+        for (s, t), part in upper.items():
+            put(s, t, part)
+        if self.weights is None:
+            data = np.ones(2 * self.n_edges)  # not before, for the sake of memory
         return sparse.csr_array((data, indices, indptr), shape=(n, n))
 
     def __eq__(self, other: object) -> bool:

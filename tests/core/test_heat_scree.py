@@ -127,6 +127,14 @@ def test_components_are_counted_exactly(monkeypatch):
     assert scree(BipartiteGraph.from_edges(1, 1, [(0, 0)]), t).tolist() == [1, 1, 1]
 
 
+def test_the_failure_probability_is_spent_once(monkeypatch):
+    spent, enclosures = [], probes.Probes.enclosures
+    monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(probes.Probes, "enclosures", lambda self, p: spent.append(p) or enclosures(self, p))
+    assert scree(sparse_net(), [0.1, 1], failure_probability=0.03, rng=0).failure_probability == 0.03
+    assert sum(spent) <= 0.03
+
+
 def test_is_an_array(monkeypatch):
     monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
     net = sparse_net()

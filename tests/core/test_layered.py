@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph, LayeredGraph
@@ -23,6 +24,36 @@ def test_adjacency_agrees_with_blocks_put_in_place(net):
     np.testing.assert_array_equal(adjacency.toarray(), dense + dense.T)
     assert adjacency.nnz == 2 * net.n_edges
     assert adjacency.has_sorted_indices
+
+
+def as_before(net):
+    """The adjacency with transposed graphs put in place block by block: slower, by another way."""
+    n, offsets, places = net.n_nodes, net.node_offsets, []
+    for (s, t), block in net.blocks.items():
+        weights = np.ones(block.n_edges) if net.weights is None else net.weights[s, t]
+        order = np.lexsort(block.edges.T)  # by right vertex
+        left, right = block.edges.T
+        places.append((left + offsets[s], right + offsets[t], weights))
+        left, right = block.T.edges.T
+        places.append((left + offsets[t], right + offsets[s], weights[order]))
+    rows, columns, data = np.concatenate(places, axis=1) if places else np.zeros((3, 0))
+    order = np.lexsort([columns, rows])
+    indptr = np.searchsorted(rows[order], np.arange(n + 1))
+    return data[order], columns[order], indptr
+
+
+@given(networks(), st.sampled_from(["none", "distinct", "zeros", "one number"]))
+def test_adjacency_agrees_with_its_slow_twin(net, kind):
+    rng, number = np.random.default_rng(0), 0.5 * (kind == "one number")
+    sizes = {key: block.n_edges for key, block in net.blocks.items()}
+    weights = {key: rng.random(m) if kind == "distinct" else np.broadcast_to(number, m) for key, m in sizes.items()}
+    net = LayeredGraph(net.widths, net.blocks, None if kind == "none" else weights)
+    adjacency = net.adjacency
+    for name, expected in zip(("data", "indices", "indptr"), as_before(net), strict=True):
+        found = getattr(adjacency, name)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == (np.float64 if name == "data" else np.int32)
+        assert found.flags.writeable
 
 
 @given(networks())

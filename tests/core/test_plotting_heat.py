@@ -392,7 +392,7 @@ def test_what_cannot_be_drawn_is_refused(ax, net, large, tmp_path):
         with pytest.raises(ValueError, match="'a' needs 1 distances of at least 0, one a time"):
             plotting_heat.plot_heat_distance({"a": distances}, [1], ax)
     for screes in ({}, {"a": scree(net, [])}):
-        with pytest.raises(ValueError, match="at least one curve, and each needs a time"):
+        with pytest.raises(ValueError, match="plot_scree needs at least one"):
             plotting_heat.plot_scree(screes, ax)
     with pytest.raises(ValueError, match="no nodes to draw"):
         plotting_adjacency.draw_adjacency(eg.BipartiteGraph.from_edges(0, 0, []), ax)
