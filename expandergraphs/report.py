@@ -146,6 +146,8 @@ def measures_table(title: str, graphs: dict[str, GraphReport]) -> Table:
     quick = all(graph.intervals is None for graph in graphs.values())
     labels = [label for label in CELLS if not (quick and label in THOROUGH)]
     caption = CAPTION if quick else f"{CAPTION}\n{INTERVALS_CAPTION}"
+    if any(_ramanujan(graph.spectrum) == "undecided" for graph in graphs.values()):
+        caption += "\nundecided: no proof within some three times what σ2 took; spectral_gap(g, patience=20) goes on"
     if len(graphs) <= MOST_COLUMNS:
         rows = [[label, *(CELLS[label](graph) for graph in graphs.values())] for label in labels]
         return Table.of(title, ["", *graphs], rows, left=[""], caption=caption)

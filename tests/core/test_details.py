@@ -242,6 +242,14 @@ def test_the_cells_of_a_report():
     assert CELLS["Ramanujan"](regular) in ("yes", "no", "undecided")
 
 
+def test_what_undecided_means_is_said_where_it_is_read():
+    result = eg.report(eg.random_regular(8, 8, 2, rng=0), quick=True)
+    (graph,) = result.graphs
+    undecided = replace(result, graphs=(replace(graph, spectrum=replace(graph.spectrum, is_ramanujan=None)),))
+    assert "patience=20" in str(undecided)
+    assert "patience" not in str(result)
+
+
 def test_many_graphs_are_rows_and_few_are_columns():
     few, many = (eg.report(eg.family_net("regular", [8] * n, degree=2, rng=0), quick=True) for n in (7, 8))
     assert list(few.table().headings) == ["", *(f"{k} → {k + 1}" for k in range(6))]
