@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from numpy.typing import NDArray
@@ -266,6 +265,8 @@ def _paths(net: LayeredGraph) -> Paths:
 
 
 def _in_words(paths: Paths) -> str:
+    from decimal import Decimal
+
     sees = f"an output sees {number(paths.mean_inputs)} inputs, at least {number(paths.fewest_inputs)}"
     count = str(paths.count) if paths.count < 1e6 else f"{Decimal(paths.count):.3e}"
     same = "as many" if paths.symmetric else "not as many"

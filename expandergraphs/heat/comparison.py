@@ -15,7 +15,6 @@ from expandergraphs.heat.signature import as_times, heat_signature
 from expandergraphs.heat.unreached import unreached_units
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.operators import heat_weights
-from expandergraphs.plotting import layer_labels
 from expandergraphs.results import Printable, Table, number
 
 _MOST_COLUMNS = 8  # times beside each other
@@ -138,6 +137,8 @@ def heat_by_layer(
     net: LayeredGraph | BipartiteGraph, t: ArrayLike | str, sources: ArrayLike | None, laplacian: str
 ) -> Table:
     """Tabulate the mean heat of each layer's units: a row a time, a column a layer."""
+    from expandergraphs.plotting import layer_labels
+
     net = as_net(net)
     found = heat_signature(net, t, sources=sources, laplacian=laplacian)
     layers = np.split(found.values, net.node_offsets[1:-1], axis=1)
