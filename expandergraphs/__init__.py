@@ -2,8 +2,8 @@
 
 Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `random_left_regular`, `random_regular`,
 `random_like`, `best_of`, `two_lift`. Deterministic: `radix_net`, `radix_net_for`, `radix_net_with`, `array_code`,
-`projective_plane`, `lps`, `cayley_f2`, `block_expander`. Whole networks: `family_net`, `spread`, `graph_challenge`,
-`graph_challenge_layers`.
+`projective_plane`, `lps`, `cayley_f2`. From smaller graphs: `block_expander`, `disjoint_union`. Whole networks:
+`family_net`, `spread`, `graph_challenge`, `graph_challenge_layers`.
 
 Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansion`, `conductance`, `sampled_expansion`,
 `mixing_discrepancy`. Spectrum: `spectral_gap`, `singular_values`, `second_singular_value`,
@@ -14,7 +14,7 @@ Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansi
 Heat: `heat_signature`, `heat_distance`, `compare_heat`, `scree`, `saturation_time`, `heat_trace`,
 `heat_kernel_signature`, `unreached_units`; `laplacian`.
 
-Files: `save`, `load`, `save_graph_challenge`, `load_graph_challenge`. Comparisons of
+Files: `save`, `load`, `save_graphs`, `load_graphs`, `save_graph_challenge`, `load_graph_challenge`. Comparisons of
 families: `study`.
 
 Plots: `expandergraphs.plotting` (biadjacencies, networks, spectra), `expandergraphs.plotting_study` (expansion,
@@ -31,11 +31,12 @@ from expandergraphs.expansion.edge import CutInterval, conductance, edge_expansi
 from expandergraphs.expansion.mixing import MixingDiscrepancy, mixing_discrepancy
 from expandergraphs.expansion.sampled import SampledExpansion, sampled_expansion
 from expandergraphs.expansion.vertex import VertexExpansion, Witness, vertex_expansion
-from expandergraphs.generators.explicit import array_code, block_expander, cayley_f2, lps, projective_plane
+from expandergraphs.generators.explicit import array_code, cayley_f2, lps, projective_plane
 from expandergraphs.generators.family import family_net
 from expandergraphs.generators.graph_challenge import graph_challenge, graph_challenge_layers
 from expandergraphs.generators.lifts import BestOf, best_of, two_lift
 from expandergraphs.generators.like import random_like
+from expandergraphs.generators.products import block_expander, disjoint_union
 from expandergraphs.generators.radix import RadixNet, radix_net, radix_net_for, radix_net_with
 from expandergraphs.generators.random import random_bipartite, random_left_regular
 from expandergraphs.generators.regular import random_regular
@@ -47,7 +48,14 @@ from expandergraphs.heat.scree import Scree, scree
 from expandergraphs.heat.signature import HeatSignature, heat_signature
 from expandergraphs.heat.trace import HeatTrace, heat_trace
 from expandergraphs.heat.unreached import UnreachedUnits, unreached_units
-from expandergraphs.interchange import load, load_graph_challenge, save, save_graph_challenge
+from expandergraphs.interchange import (
+    load,
+    load_graph_challenge,
+    load_graphs,
+    save,
+    save_graph_challenge,
+    save_graphs,
+)
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.operators import laplacian, normalised_biadjacency
 from expandergraphs.paths import Components, components, is_path_symmetric, n_paths, path_counts
@@ -102,6 +110,7 @@ __all__ = [
     "components",
     "conductance",
     "dead_units",
+    "disjoint_union",
     "distances",
     "edge_expansion",
     "family_net",
@@ -118,6 +127,7 @@ __all__ = [
     "laplacian",
     "load",
     "load_graph_challenge",
+    "load_graphs",
     "lps",
     "mixing_discrepancy",
     "n_paths",
@@ -138,6 +148,7 @@ __all__ = [
     "saturation_time",
     "save",
     "save_graph_challenge",
+    "save_graphs",
     "scree",
     "second_singular_value",
     "sensitivity_depth",

@@ -3,11 +3,15 @@
 Layout, version 1, arrays in an uncompressed zip and no others: ``format`` = [version, is a network, has weights, has
 names]; ``widths``; ``blocks``, the pairs s, t; for each block ``s-t/indptr``, ``s-t/indices`` and ``s-t/weights``, one
 an edge or one for all; ``names``, a JSON list as bytes. A bipartite graph has two widths and the block 0, 1.
+
+Graphs by name, layout version 2: ``format`` = [version]; ``names``; ``sizes``, two a graph; ``k/indptr``,
+``k/indices`` for the k-th.
 """
 
 import json
 import math
 import zipfile
+from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -17,7 +21,7 @@ from numpy.typing import NDArray
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.layered import LayeredGraph, as_net, packed
 
-_VERSION = 1
+_VERSION, _BY_NAME = 1, 2
 
 
 def write_npz(file: IO[bytes], g_or_net: BipartiteGraph | LayeredGraph) -> None:
@@ -38,6 +42,42 @@ def write_npz(file: IO[bytes], g_or_net: BipartiteGraph | LayeredGraph) -> None:
     np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def write_graphs(file: IO[bytes], graphs: Mapping[str, BipartiteGraph]) -> None:
+    """Write graphs by name."""
+    arrays: dict[str, NDArray[Any]] = {
+        "format": np.array([_BY_NAME], dtype=np.int64),
+        "names": np.frombuffer(json.dumps(list(graphs)).encode(), dtype=np.uint8),
+        "sizes": np.array([(g.n_left, g.n_right) for g in graphs.values()], dtype=np.int64).ravel(),
+    }
+    for k, graph in enumerate(graphs.values()):
+        arrays[f"{k}/indptr"], arrays[f"{k}/indices"] = graph.indptr, graph.indices
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def read_graphs(file: IO[bytes], limit: int) -> dict[str, BipartiteGraph]:
+    """Read graphs by name from a file of `limit` bytes."""
+    with zipfile.ZipFile(file) as archive:
+        _check_version(archive, _BY_NAME, limit)
+        names = json.loads(_read_array(archive, "names", "u", limit).tobytes())
+        _check_entries(
+            archive, ["format", "names", "sizes"], [str(k) for k in range(len(names))], ["indptr", "indices"]
+        )
+        sizes = _read_array(archive, "sizes", "i", limit).reshape(-1, 2).tolist()
+        if (
+            len(sizes) != len(names)
+            or len(set(names)) != len(names)
+            or not all(isinstance(name, str) for name in names)
+        ):
+            raise ValueError(f"it names {names} and states {len(sizes)} sizes")
+
+        def graph(k: int) -> BipartiteGraph:
+            indptr, indices = (_read_array(archive, f"{k}/{part}", "i", limit) for part in ("indptr", "indices"))
+            n_left, n_right = sizes[k]
+            return BipartiteGraph(n_left, n_right, indptr, indices)
+
+        return {name: graph(k) for k, name in enumerate(names)}
+
+
 def read_npz(file: IO[bytes], limit: int) -> BipartiteGraph | LayeredGraph:
     """Read a graph or a network from a file of `limit` bytes."""
     with zipfile.ZipFile(file) as archive:
@@ -48,17 +88,13 @@ def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph
     def array(name: str, kinds: str) -> NDArray[Any]:
         return _read_array(archive, name, kinds, limit)
 
-    version, *kind = array("format", "i").tolist()
-    if version != _VERSION:
-        raise ValueError(f"its format is {version}, this version reads {_VERSION}")
+    kind = _check_version(archive, _VERSION, limit)
     is_network, weighted, named = (bool(flag) for flag in kind)
     widths = array("widths", "i").tolist()
     pairs = array("blocks", "i").reshape(-1, 2).tolist()
     parts = ["indptr", "indices", "weights"] if weighted else ["indptr", "indices"]
-    expected = ["format", "widths", "blocks", *(f"{s}-{t}/{part}" for s, t in pairs for part in parts)]
-    expected += ["names"] if named else []
-    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
-        raise ValueError(f"it holds {archive.namelist()} where {expected} are needed")
+    whole = ["format", "widths", "blocks", *(["names"] if named else [])]
+    _check_entries(archive, whole, [f"{s}-{t}" for s, t in pairs], parts)
     blocks, weights = {}, {}
     for s, t in pairs:
         if not 0 <= s < t < len(widths):
@@ -74,6 +110,21 @@ def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph
     if len(widths) != 2 or list(blocks) != [(0, 1)] or weighted or named:
         raise ValueError("a bipartite graph has two sides, one block, no weights and no names")
     return blocks[0, 1]
+
+
+def _check_version(archive: zipfile.ZipFile, expected: int, limit: int) -> list[int]:
+    """Return what the format says behind its version."""
+    version, *more = (int(number) for number in _read_array(archive, "format", "i", limit))
+    if version != expected:
+        hint = {_VERSION: "; load reads it", _BY_NAME: "; it holds graphs by name, which load_graphs reads"}
+        raise ValueError(f"its format is {version}, where {expected} is needed{hint.get(version, '')}")
+    return more
+
+
+def _check_entries(archive: zipfile.ZipFile, whole: list[str], graphs: list[str], parts: list[str]) -> None:
+    expected = [*whole, *(f"{graph}/{part}" for graph in graphs for part in parts)]
+    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
+        raise ValueError(f"it holds {archive.namelist()} where {expected} are needed")
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, kinds: str, limit: int) -> NDArray[Any]:

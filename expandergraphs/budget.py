@@ -6,6 +6,10 @@ layers more; "erk" counts the kernel in: (n_in + n_out + k_1 + ...) / (n_in n_ou
 that would are dense, and the others share what is left. "uniform_plus" leaves the first convolution dense and gives
 the last linear layer at least 20 %. Shares are rounded down; the edges left over go to those that lost most by it.
 
+The edges are what a layer's pattern is drawn in: pairs of channels, each carrying a kernel; single weights (pattern
+"weight"), where every entry of a kernel is a vertex on the left; or whole blocks of either. A grouped convolution has
+only the pairs inside its groups.
+
 A degree is the sources' way of counting: the same d in every layer, clipped to what the layer can hold, for
 ``d * n_left`` edges ("left": Random and X-Net), ``d * max(n_left, n_right)`` ("max": RReg), d times the smaller side
 ("min": X-Net's released code) or d times the mean of both sides ("mean").
@@ -24,18 +28,52 @@ from expandergraphs.errors import GenerationError
 
 
 class LayerShape(NamedTuple):
-    """One layer: its inputs, outputs, and for a convolution the kernel that every edge carries."""
+    """One layer: inputs, outputs, for a convolution the kernel that every edge carries, and its groups."""
 
     n_left: int
     n_right: int
     kernel: tuple[int, ...] = ()
+    groups: int = 1
 
     @property
     def n_pairs(self) -> int:
-        """Number of possible edges."""
-        return self.n_left * self.n_right
+        """Number of possible edges: pairs inside a group."""
+        return self.n_left * self.n_right // self.groups
+
+    def grid(self, pattern: str = "channel", block: int = 1) -> "LayerShape":
+        """Return the vertices that a pattern is drawn on.
+
+        Parameters
+        ----------
+        pattern : {"channel", "weight"}
+            Whether every entry of a kernel is a vertex of its own, on the left.
+        block : int
+            Side of the blocks that stand together; it must divide both sides of every group.
+
+        Raises
+        ------
+        ValueError
+            If it does not, or an argument is none of these.
+
+        Examples
+        --------
+        >>> LayerShape(64, 128, (3, 3)).grid("weight")
+        LayerShape(n_left=576, n_right=128, kernel=(), groups=1)
+        >>> LayerShape(64, 128, (3, 3), groups=4).grid(block=8)
+        LayerShape(n_left=8, n_right=16, kernel=(), groups=4)
+        """
+        if pattern not in PATTERNS:
+            raise ValueError(f"pattern must be one of {', '.join(map(repr, PATTERNS))}, got {pattern!r}")
+        block = as_integer("block", block, minimum=1)
+        n_left = self.n_left * (math.prod(self.kernel) if pattern == "weight" else 1)
+        sides = n_left // self.groups, self.n_right // self.groups
+        if any(side % block for side in sides):
+            inside = " in every group" if self.groups > 1 else ""
+            raise ValueError(f"blocks of {block} do not divide a layer {sides[0]} x {sides[1]}{inside}")
+        return LayerShape(n_left // block, self.n_right // block, (), self.groups)
 
 
+PATTERNS = ("channel", "weight")
 BUDGETS = ("uniform", "uniform_plus", "er", "erk")
 _LAST_LINEAR = Fraction(1, 5)  # what uniform_plus leaves of the last linear layer at least
 
@@ -55,6 +93,8 @@ def spread(
     n_edges: int | None = None,
     budget: str = "uniform",
     count: str = "left",
+    pattern: str = "channel",
+    block: int = 1,
 ) -> tuple[int, ...]:
     """Decide the number of edges of every layer.
 
@@ -68,17 +108,21 @@ def spread(
         How a total is spread; see above.
     count : {"left", "max", "min", "mean"}
         How many edges a degree means; see above.
+    pattern : {"channel", "weight"}
+        What an edge is; see above.
+    block : int
+        Edges come in complete blocks of ``block * block``.
 
     Returns
     -------
     tuple of int
-        One number a layer; their sum is exactly the total.
+        One number a layer; their sum is exactly the total. A density is rounded to whole blocks.
 
     Raises
     ------
     GenerationError
-        If the total exceeds what the layers hold, or is less than "uniform_plus" leaves; the message names the
-        nearest feasible one.
+        If the total exceeds what the layers hold, is less than "uniform_plus" leaves, or no number of whole blocks;
+        the message names the nearest feasible one.
     ValueError
         If an argument is out of its range, or not exactly one of the three is given.
 
@@ -94,21 +138,36 @@ def spread(
     if budget not in BUDGETS:
         raise ValueError(f"budget must be one of {', '.join(BUDGETS)}, got {budget!r}")
     layers = [_as_shape(layer) for layer in as_list("layers", layers)]
-    capacity = [layer.n_pairs for layer in layers]
+    grids, area = [layer.grid(pattern, block) for layer in layers], block**2
+    capacity = [grid.n_pairs for grid in grids]
     given = exactly_one("an edge budget", density=density, degree=degree, n_edges=n_edges)
     if degree is not None:
         if budget != "uniform":
             raise ValueError(f"a degree decides every layer's edges itself; leave out budget={budget!r}")
-        return tuple(min(edges_of_degree(layer, degree, count), layer.n_pairs) for layer in layers)
-    total = as_integer("n_edges", n_edges) if given == "n_edges" else edges_of_density(density, sum(capacity))
+        blocks = _in_blocks("degree", degree, block)
+        return tuple(min(edges_of_degree(grid, blocks, count), grid.n_pairs) * area for grid in grids)
+    total = _in_blocks("n_edges", n_edges, area) if given == "n_edges" else edges_of_density(density, sum(capacity))
     if total > sum(capacity):
         raise GenerationError(
-            f"n_edges = {total} exceeds the {sum(capacity)} pairs of all layers, the largest feasible"
+            f"n_edges = {total * area} exceeds the {sum(capacity) * area} pairs of all layers, the largest feasible"
         )
     if budget == "uniform_plus":
-        return _uniform_plus(layers, total)
-    raw = {"uniform": lambda _: Fraction(1), "er": _er, "erk": _erk}[budget]
-    return _rounded(_water_filled(total, capacity, [raw(layer) * layer.n_pairs for layer in layers]), total)
+        shares = _uniform_plus(layers, capacity, total, area)
+    else:
+        raw = {"uniform": lambda _: Fraction(1), "er": _er, "erk": _erk}[budget]
+        weights = [raw(layer) * pairs for layer, pairs in zip(layers, capacity, strict=True)]
+        shares = _rounded(_water_filled(total, capacity, weights), total)
+    return tuple(share * area for share in shares)
+
+
+def _in_blocks(name: str, value: Any, size: int) -> int:
+    blocks, rest = divmod(as_integer(name, value), size)
+    if rest:
+        raise GenerationError(
+            f"{name} = {value} is no number of whole blocks; "
+            f"nearest feasible: {blocks * size} and {(blocks + 1) * size}"
+        )
+    return blocks
 
 
 def edges_of_degree(layer: LayerShape, degree: int, count: str = "left") -> int:
@@ -125,17 +184,19 @@ def edges_of_degree(layer: LayerShape, degree: int, count: str = "left") -> int:
 
 
 def _er(layer: LayerShape) -> Fraction:
-    return Fraction(layer.n_left + layer.n_right, max(1, layer.n_pairs))
+    return _raw(layer.n_left // layer.groups, layer.n_right)
 
 
 def _erk(layer: LayerShape) -> Fraction:
-    sides = (layer.n_left, layer.n_right, *layer.kernel)
+    return _raw(layer.n_left // layer.groups, layer.n_right, *layer.kernel)
+
+
+def _raw(*sides: int) -> Fraction:
     return Fraction(sum(sides), max(1, math.prod(sides)))
 
 
-def _uniform_plus(layers: Sequence[LayerShape], total: int) -> tuple[int, ...]:
+def _uniform_plus(layers: Sequence[LayerShape], capacity: Sequence[int], total: int, area: int) -> tuple[int, ...]:
     """Leave the first convolution dense and the last linear layer a fifth; spread the rest at one density."""
-    capacity = [layer.n_pairs for layer in layers]
     convolutions = [k for k, layer in enumerate(layers) if layer.kernel]
     linear = [k for k, layer in enumerate(layers) if not layer.kernel]
     fixed = {k: capacity[k] for k in convolutions[:1]}
@@ -143,8 +204,8 @@ def _uniform_plus(layers: Sequence[LayerShape], total: int) -> tuple[int, ...]:
     smallest = sum((fixed | least).values())
     if total < smallest:
         raise GenerationError(
-            f"n_edges = {total} is less than uniform_plus leaves: the first convolution and a fifth of the last linear "
-            f"layer are {smallest} edges, the smallest feasible"
+            f"n_edges = {total * area} is less than uniform_plus leaves: the first convolution and a fifth of the last "
+            f"linear layer are {smallest * area} edges, the smallest feasible"
         )
 
     def with_fixed(fixed: dict[int, int]) -> tuple[int, ...]:
@@ -179,7 +240,10 @@ def _rounded(shares: Sequence[Fraction], total: int) -> tuple[int, ...]:
 
 
 def _as_shape(layer: Any) -> LayerShape:
-    n_left, n_right, *kernel = as_list("a layer", layer)
+    n_left, n_right, *more = as_list("a layer", layer)
     sizes = (as_integer("n_left", n_left), as_integer("n_right", n_right))
-    spatial = tuple(as_integer("kernel", size, minimum=1) for size in as_list("kernel", kernel[0])) if kernel else ()
-    return LayerShape(*sizes, spatial)
+    spatial = tuple(as_integer("kernel", size, minimum=1) for size in as_list("kernel", more[0])) if more else ()
+    groups = as_integer("groups", more[1], minimum=1) if more[1:] else 1
+    if any(size % groups for size in sizes):
+        raise ValueError(f"groups = {groups} must divide both sides, got {sizes[0]} and {sizes[1]}")
+    return LayerShape(*sizes, spatial, groups)

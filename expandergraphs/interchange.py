@@ -10,7 +10,8 @@ suffix      what it holds                                                      s
 ==========  =================================================================  ===========================
 
 Rows are left vertices everywhere. The last three hold one BipartiteGraph, and may be compressed: ``.mtx.gz`` and so on.
-A Graph Challenge network is a folder of ``.tsv`` files, one a layer (`save_graph_challenge`).
+A Graph Challenge network is a folder of ``.tsv`` files, one a layer (`save_graph_challenge`). Graphs by name, such as
+the wiring of a model's layers, go to one ``.npz`` file (`save_graphs`).
 
 A file is written under another name and moved into place, so it is whole or not there. Nothing is unpickled, and
 nothing is allocated before its size has been compared with the file's. The text formats differ in what damage they can
@@ -20,7 +21,7 @@ number of edges.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 
 from expandergraphs._checks import as_integer, as_list
 from expandergraphs._files import as_path, creating, filling, reading, replacing
-from expandergraphs._npz import read_npz, write_npz
+from expandergraphs._npz import read_graphs, read_npz, write_graphs, write_npz
 from expandergraphs._text import (
     Sizes,
     read_edges,
@@ -144,6 +145,62 @@ def load(path: str | os.PathLike[str], *, sizes: Sequence[int] | None = None) ->
     read, name = (read_matrix_market, "Matrix Market") if suffix == ".mtx" else (read_edges, "an edge list")
     with _reading(path, f"cannot be read as {name}") as file:
         return read(file, path.stat().st_size, None if given is None else check_sizes(*given))
+
+
+def save_graphs(path: str | os.PathLike[str], graphs: Mapping[str, BipartiteGraph]) -> None:
+    """Write graphs by name, such as the wiring of a model, replacing what is there.
+
+    Parameters
+    ----------
+    path : path
+        Ending in ``.npz``.
+    graphs : mapping from str to BipartiteGraph
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another, or `graphs` no such mapping.
+    OSError
+        If the file cannot be written; then what was there before is unchanged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> graphs = {"fc1": BipartiteGraph.from_edges(2, 3, [(0, 1)]), "fc2": BipartiteGraph.from_edges(3, 1, [(1, 0)])}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_graphs(f"{folder}/wiring.npz", graphs)
+    ...     load_graphs(f"{folder}/wiring.npz") == graphs
+    True
+    """
+    path = _as_npz(path)
+    if not isinstance(graphs, Mapping) or not all(isinstance(name, str) for name in graphs):
+        raise ValueError(f"a mapping from names to graphs is needed, got {type(graphs).__name__}")
+    for graph in graphs.values():
+        check_graph(graph)
+    with replacing(path) as file:
+        write_graphs(file, graphs)
+
+
+def load_graphs(path: str | os.PathLike[str]) -> dict[str, BipartiteGraph]:
+    """Read graphs by name that `save_graphs` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is not ``.npz``, or the file is damaged or of another format.
+    OSError
+        If the file cannot be read.
+    """
+    path = _as_npz(path)
+    with _reading(path, "is not a file of graphs written by expandergraphs") as file:
+        return read_graphs(file, path.stat().st_size)
+
+
+def _as_npz(path: str | os.PathLike[str]) -> Path:
+    path = as_path("path", path)
+    if path.suffix != ".npz":
+        raise ValueError(f"graphs by name are kept in an .npz file, got {path.name!r}")
+    return path
 
 
 def save_graph_challenge(

@@ -23,7 +23,7 @@ def as_generator(rng: RNG = None) -> np.random.Generator:
     """
     if isinstance(rng, np.random.Generator):
         return rng
-    return np.random.default_rng(_as_sequence(rng))
+    return np.random.default_rng(as_sequence(rng))
 
 
 def streams(rng: RNG = None) -> Callable[[str], np.random.Generator]:
@@ -38,9 +38,7 @@ def streams(rng: RNG = None) -> Callable[[str], np.random.Generator]:
     >>> int(stream("fc1").integers(1000)) == int(streams(0)("fc1").integers(1000))
     True
     """
-    if isinstance(rng, np.random.Generator):
-        rng = int(rng.integers(2**63))
-    root = _as_sequence(rng)
+    root = as_sequence(rng)
 
     def stream(name: str) -> np.random.Generator:
         key = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype="<u4")
@@ -50,7 +48,16 @@ def streams(rng: RNG = None) -> Callable[[str], np.random.Generator]:
     return stream
 
 
-def _as_sequence(rng: int | np.random.SeedSequence | None) -> np.random.SeedSequence:
+def as_sequence(rng: RNG = None) -> np.random.SeedSequence:
+    """Return the SeedSequence that `rng` stands for; a Generator is advanced, and gives a new one.
+
+    Raises
+    ------
+    ValueError
+        If `rng` is not None, a non-negative int, a SeedSequence or a Generator.
+    """
+    if isinstance(rng, np.random.Generator):
+        rng = int(rng.integers(2**63))
     if isinstance(rng, np.random.SeedSequence):
         return rng
     if rng is None:

@@ -1,10 +1,9 @@
-"""Explicit expanders: graphs given by arithmetic, whose singular values theorems state; and block expanders.
+"""Explicit expanders: graphs given by arithmetic, whose singular values theorems state.
 
 * Array code [1]_: l q by q^2 vertices of degrees q and l; sqrt(l q), then sqrt(q), l (q - 1) times, then 0.
 * Projective plane: q^2 + q + 1 vertices a side of degree q + 1; q + 1, then sqrt(q).
 * LPS [2]_: q (q^2 - 1) / 2 vertices a side of degree p + 1; p + 1, then at most 2 sqrt(p).
 * Cayley graph of (Z/2)^m: 2^m vertices a side; ``abs(sum_s (-1)^<s, y>)``, s the generators, y any vertex.
-* Block expander [3]_: every edge of a graph becomes b1 by b2; its singular values times sqrt(b1 b2), then 0.
 
 Nothing is random and no property is taken on trust: `singular_values` and `spectral_gap` measure any of them. Trap: a
 Cayley graph need not be an expander, or connected. The primes here are primes: a prime power is refused, for want of
@@ -13,7 +12,6 @@ arithmetic in its field. Time and memory are O(n_edges).
 .. [1] Burnwal, Sinha, Vidyasagar. New and explicit constructions of unbalanced Ramanujan bipartite graphs. The
    Ramanujan Journal, 2021, doi:10.1007/s11139-021-00384-0, section 3.
 .. [2] Lubotzky, Phillips, Sarnak. Ramanujan graphs. Combinatorica 8 (1988).
-.. [3] Vooturi, Varma, Kothapalli. Ramanujan Bipartite Graph Products for Efficient Block Sparse Neural Networks. 2020.
 """
 
 import math
@@ -24,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandergraphs._checks import as_integer, as_list
-from expandergraphs.bipartite import BipartiteGraph, check_graph, check_sizes
+from expandergraphs.bipartite import BipartiteGraph, check_sizes
 from expandergraphs.errors import GenerationError
 
 _LARGEST_CUBE = 31  # (2^m)^2 must fit in 63 bits
@@ -250,59 +248,6 @@ def cayley_f2(m: int, generators: Iterable[int]) -> BipartiteGraph:
     rows = np.bitwise_xor.outer(np.arange(2**m), np.array(steps, dtype=np.int64))
     rows.sort(axis=1)
     return _from_rows(2**m, rows)
-
-
-def block_expander(g: BipartiteGraph, block: int | tuple[int, int]) -> BipartiteGraph:
-    """Replace every edge by a complete block: the Kronecker product of a graph with K_{b1,b2}.
-
-    Left vertex i becomes i * b1 to i * b1 + b1 - 1, right vertices likewise.
-
-    Parameters
-    ----------
-    g : BipartiteGraph
-        The small graph.
-    block : int or pair of int
-        Left and right size of the blocks; one number for both.
-
-    Returns
-    -------
-    BipartiteGraph
-        Of the density of `g`. Its singular values are those of `g` times sqrt(b1 b2), and zeros.
-
-    Raises
-    ------
-    ValueError
-        If `g` is not a BipartiteGraph, or `block` not one or two positive integers.
-
-    Notes
-    -----
-    sigma2 / sigma1 is that of the *small* graph, whose degrees are smaller too: at equal density it is about
-    sqrt(b) times that of an unblocked expander. This is the price of blocks, which hardware runs fast.
-
-    References
-    ----------
-    Vooturi, Varma, Kothapalli. Ramanujan Bipartite Graph Products for Efficient Block Sparse Neural Networks. 2020.
-
-    Examples
-    --------
-    >>> from expandergraphs import spectral_gap
-    >>> small = projective_plane(3)
-    >>> large = block_expander(small, (4, 2))
-    >>> large, abs(spectral_gap(large).ratio - spectral_gap(small).ratio) < 1e-12
-    (BipartiteGraph(52 x 26, 416 edges, density 0.3077), True)
-    """
-    check_graph(g)
-    if isinstance(block, Iterable):
-        sizes = [as_integer("each size of the block", size, minimum=1) for size in as_list("block", block)]
-    else:
-        sizes = 2 * [as_integer("block", block, minimum=1)]
-    if len(sizes) != 2:
-        raise ValueError(f"block must be one size or a pair of sizes, got {block!r}")
-    height, width = sizes
-    n_left, n_right = check_sizes(g.n_left * height, g.n_right * width)
-    copies = g.biadjacency[np.repeat(np.arange(g.n_left), height)]
-    columns = copies.indices.astype(np.int64)[:, None] * width + np.arange(width)
-    return BipartiteGraph(n_left, n_right, copies.indptr.astype(np.int64) * width, columns.ravel())
 
 
 class _Matrices:

@@ -10,11 +10,12 @@ from expandergraphs._checks import as_integer, as_list
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
+from expandergraphs.generators.products import block_expander, disjoint_union
 from expandergraphs.generators.radix import radix_net_with
 from expandergraphs.generators.random import random_bipartite, random_left_regular
 from expandergraphs.generators.regular import random_regular
 from expandergraphs.layered import LayeredGraph
-from expandergraphs.rng import RNG, streams
+from expandergraphs.rng import RNG, as_generator, streams
 
 Family: TypeAlias = Callable[[int, int, int, np.random.Generator], BipartiteGraph]
 
@@ -63,6 +64,52 @@ def as_family(family: str | Family) -> Family:
 def degree_count(family: str | Family) -> str:
     """Return how the family's source counts a degree: RReg by the larger side ("max"), all others by the left."""
     return "max" if family == "regular" else "left"
+
+
+def draw_layer(
+    family: str | Family,
+    layer: LayerShape,
+    n_edges: int,
+    *,
+    pattern: str = "channel",
+    block: int = 1,
+    rng: RNG = None,
+) -> BipartiteGraph:
+    """Draw the wiring of a layer, group after group.
+
+    Parameters
+    ----------
+    family : {"random", "left_regular", "regular"} or callable(n_left, n_right, n_edges, rng)
+        Asked for one graph a group, between blocks if there are any.
+    layer : LayerShape
+    n_edges : int
+        Of the whole layer, a multiple of ``block**2``; the numbers of blocks in the groups differ by at most one.
+    pattern : {"channel", "weight"}
+        Whether every entry of a kernel is a vertex of its own: entry k of channel c is ``c * prod(kernel) + k``.
+    block : int
+        Every edge of the drawn graph becomes a complete block of this side.
+    rng : None, int, SeedSequence or Generator
+
+    Raises
+    ------
+    GenerationError
+        If the family has no such graph.
+    ValueError
+        If blocks do not fit, or a function draws another graph than it was asked for.
+
+    Examples
+    --------
+    >>> draw_layer("regular", LayerShape(8, 16, (3, 3), groups=2), 32, rng=0)
+    BipartiteGraph(8 x 16, 32 edges, density 0.25)
+    """
+    draw, grid, rng = as_family(family), layer.grid(pattern, block), as_generator(rng)
+    n_blocks, rest = divmod(n_edges, block**2)
+    if rest:
+        raise GenerationError(f"n_edges = {n_edges} is no number of whole blocks of {block} x {block}")
+    each, more = divmod(n_blocks, grid.groups)
+    sides = grid.n_left // grid.groups, grid.n_right // grid.groups
+    graph = disjoint_union(draw(*sides, each + (k < more), rng) for k in range(grid.groups))
+    return graph if block == 1 else block_expander(graph, block)
 
 
 def family_net(

@@ -1,4 +1,5 @@
 import math
+import re
 from fractions import Fraction
 from itertools import pairwise
 
@@ -9,23 +10,37 @@ from hypothesis import strategies as st
 from expandergraphs import GenerationError, LayerShape, spread
 
 kernels = st.sampled_from([(), (3,), (3, 3), (1, 1)])
-shapes = st.lists(st.builds(LayerShape, st.integers(1, 500), st.integers(1, 500), kernels), min_size=1, max_size=8)
+sides = st.integers(1, 500)
 
 
-def by_bisection(layers, total, raw):
+def layer_shapes(unit=1):
+    """Layers whose groups can be cut into blocks of a side."""
+
+    def build(n_left, n_right, kernel, groups):
+        return LayerShape(n_left * groups * unit, n_right * groups * unit, kernel, groups)
+
+    return st.lists(st.builds(build, sides, sides, kernels, st.integers(1, 4)), min_size=1, max_size=8)
+
+
+shapes = layer_shapes()
+
+
+def by_bisection(layers, total, raw, pairs=lambda layer: layer.n_pairs):
     """The slow twin: the factor eps with sum(min(1, eps raw)) = total, found by halving an interval."""
     low, high = 0.0, 1e9
     for _ in range(200):
         eps = (low + high) / 2
-        reached = sum(min(1, eps * raw(layer)) * layer.n_pairs for layer in layers)
+        reached = sum(min(1, eps * raw(layer)) * pairs(layer) for layer in layers)
         low, high = (eps, high) if reached < total else (low, eps)
-    return [min(1, high * raw(layer)) * layer.n_pairs for layer in layers]
+    return [min(1, high * raw(layer)) * pairs(layer) for layer in layers]
 
 
 RAW = {
     "uniform": lambda layer: 1,
-    "er": lambda layer: (layer.n_left + layer.n_right) / layer.n_pairs,
-    "erk": lambda layer: (layer.n_left + layer.n_right + sum(layer.kernel)) / layer.n_pairs / math.prod(layer.kernel),
+    "er": lambda layer: (layer.n_left / layer.groups + layer.n_right) / layer.n_pairs,
+    "erk": lambda layer: (
+        (layer.n_left / layer.groups + layer.n_right + sum(layer.kernel)) / layer.n_pairs / math.prod(layer.kernel)
+    ),
 }
 
 
@@ -94,13 +109,50 @@ def test_the_remaining_parameters_of_vgg16():
 def test_degrees_are_clipped(layers, degree):
     left, largest = spread(layers, degree=degree), spread(layers, degree=degree, count="max")
     for a, b, layer in zip(left, largest, layers, strict=True):
-        assert a == layer.n_left * min(degree, layer.n_right)
-        assert b == max(layer.n_left, layer.n_right) * min(degree, layer.n_left, layer.n_right)
+        one, other = layer.n_left // layer.groups, layer.n_right // layer.groups
+        assert a == layer.n_left * min(degree, other)
+        assert b == max(layer.n_left, layer.n_right) * min(degree, one, other)
     for layer, c, d in zip(
         layers, spread(layers, degree=degree, count="min"), spread(layers, degree=degree, count="mean"), strict=True
     ):
         assert c == min(degree * min(layer.n_left, layer.n_right), layer.n_pairs)
         assert d == min(round(degree * (layer.n_left + layer.n_right) / 2), layer.n_pairs)
+
+
+@pytest.mark.parametrize("budget", [*RAW, "uniform_plus"])
+@given(layer_shapes(unit=3), st.floats(0, 1))
+def test_blocks_and_single_weights(budget, layers, density):
+    """Blocks of 3 are spread as the edges of the layers that they stand for; so are single weights."""
+    possible = sum(layer.n_pairs * math.prod(layer.kernel) for layer in layers)
+    try:
+        counts = spread(layers, density=density, budget=budget, pattern="weight", block=3)
+    except GenerationError as error:
+        assert budget == "uniform_plus"
+        smallest = int(re.search(r"are (\d+) edges, the smallest feasible", str(error))[1])
+        assert smallest > 9 * round(Fraction(density) * possible / 9)
+        return
+    assert sum(counts) == 9 * round(Fraction(density) * possible / 9)
+    assert all(count % 9 == 0 for count in counts)
+    assert spread(layers, n_edges=sum(counts), budget=budget, pattern="weight", block=3) == counts
+    if budget != "uniform_plus":
+        taken = by_bisection(layers, sum(counts), lambda layer: RAW[budget](layer), pairs=weights)
+        for count, share in zip(counts, taken, strict=True):
+            assert abs(count - share) < 9 * (1 + 1e-6)
+
+
+def weights(layer):
+    return layer.n_pairs * math.prod(layer.kernel)
+
+
+def test_degrees_of_blocks_and_single_weights():
+    conv = LayerShape(8, 16, (3, 3), groups=2)
+    assert spread([conv], degree=3, pattern="weight") == (8 * 9 * 3,)
+    assert spread([conv], degree=4, block=2) == (8 * 4,)
+    assert spread([conv], degree=100, block=2) == (8 * 8,)
+    with pytest.raises(GenerationError, match="degree = 3 is no number of whole blocks; nearest feasible: 2 and 4"):
+        spread([conv], degree=3, block=2)
+    with pytest.raises(GenerationError, match="n_edges = 7 is no number of whole blocks; nearest feasible: 4 and 8"):
+        spread([conv], n_edges=7, block=2)
 
 
 def test_ties_go_to_the_first():
@@ -118,6 +170,9 @@ def test_ties_go_to_the_first():
         ({"degree": 1, "count": "mode"}, "count must be one of 'left', 'max', 'min', 'mean', got 'mode'"),
         ({"degree": 2, "budget": "er"}, "a degree decides every layer's edges itself"),
         ({"density": 0.5, "budget": "fair"}, "budget must be one of uniform, uniform_plus, er, erk, got 'fair'"),
+        ({"density": 0.5, "pattern": "row"}, "pattern must be one of 'channel', 'weight', got 'row'"),
+        ({"density": 0.5, "block": 4}, "blocks of 4 do not divide a layer 10 x 10"),
+        ({"density": 0.5, "block": 0}, "block must be an integer of at least 1"),
     ],
 )
 def test_bad_input_is_refused(request_, message):
@@ -126,5 +181,9 @@ def test_bad_input_is_refused(request_, message):
     for layers, wrong in (([(2.5, 4)], "n_left"), ([(-3, 4)], "n_left"), ([5], "a layer"), (5, "layers")):
         with pytest.raises(ValueError, match=f"{wrong} must be"):
             spread(layers, density=0.5)
+    with pytest.raises(ValueError, match="groups = 4 must divide both sides, got 10 and 8"):
+        spread([(10, 8, (), 4)], density=0.5)
+    with pytest.raises(ValueError, match="blocks of 4 do not divide a layer 6 x 4 in every group"):
+        spread([LayerShape(12, 8, (), 2)], density=0.5, block=4)
     with pytest.raises(GenerationError):
         spread([LayerShape(10, 10)], n_edges=101)

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.linalg import hadamard
+from scipy.linalg import block_diag, hadamard
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph, GenerationError
-from expandergraphs.generators.explicit import array_code, block_expander, cayley_f2, lps, projective_plane
+from expandergraphs.generators.explicit import array_code, cayley_f2, lps, projective_plane
+from expandergraphs.generators.family import draw_layer
+from expandergraphs.generators.products import block_expander
 from tests.core.strategies import pairs
 
 PRIMES = [2, 3, 5, 7]
@@ -194,6 +196,47 @@ def test_block_expander(example, height, width):
     np.testing.assert_allclose(new[old.size :], 0, atol=1e-7)
     if g.n_edges:
         assert eg.spectral_gap(blocked).ratio == pytest.approx(eg.spectral_gap(g).ratio, abs=1e-7)
+
+
+@given(st.lists(pairs(), min_size=1, max_size=4))
+def test_disjoint_union(examples):
+    graphs = [BipartiteGraph.from_edges(*example) for example in examples]
+    together = eg.disjoint_union(graphs)
+    np.testing.assert_array_equal(dense(together), block_diag(*map(dense, graphs)))
+    with pytest.raises(ValueError, match="at least one graph"):
+        eg.disjoint_union([])
+    with pytest.raises(ValueError, match="a BipartiteGraph is needed, got int"):
+        eg.disjoint_union([3])
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.sampled_from([(), (2,), (3, 2)]))
+def test_layers_are_drawn_group_by_group_in_blocks(n_left, n_right, groups, block, kernel):
+    layer = eg.LayerShape(n_left * groups * block, n_right * groups * block, kernel, groups)
+    for pattern in ("channel", "weight"):
+        asked = []
+
+        def family(a, b, m, rng, asked=asked):
+            asked.append((a, b, m))
+            return eg.random_bipartite(a, b, n_edges=m, rng=rng)
+
+        n_edges = eg.spread([layer], density=0.5, pattern=pattern, block=block)[0]
+        g = draw_layer(family, layer, n_edges, pattern=pattern, block=block, rng=0)
+        kernel_size = math.prod(kernel) if pattern == "weight" else 1
+        assert (g.n_left, g.n_right, g.n_edges) == (layer.n_left * kernel_size, layer.n_right, n_edges)
+        assert {sides[:2] for sides in asked} == {(n_left * kernel_size, n_right)}
+        assert len(asked) == groups
+        counts = [m for *_, m in asked]
+        assert sum(counts) * block**2 == n_edges
+        assert max(counts) - min(counts) <= 1
+        grid = dense(g).reshape(groups, g.n_left // groups, groups, g.n_right // groups)
+        assert all(not grid[a, :, b].any() for a in range(groups) for b in range(groups) if a != b)
+        blocks = dense(g).reshape(g.n_left // block, block, g.n_right // block, block)
+        assert set(blocks.sum(axis=(1, 3)).ravel().tolist()) <= {0, block**2}
+
+
+def test_a_layer_is_drawn_in_whole_blocks():
+    with pytest.raises(eg.GenerationError, match="n_edges = 5 is no number of whole blocks of 2 x 2"):
+        draw_layer("random", eg.LayerShape(4, 4), 5, block=2)
 
 
 def test_what_blocks_cost():

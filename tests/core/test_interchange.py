@@ -29,6 +29,52 @@ def test_graphs_come_back_as_graphs(tmp_path):
     assert not loaded.indices.flags.writeable
 
 
+@pytest.mark.parametrize("names", [[], ["fc1"], ["fc1", "", "layer4.0.conv1", "λ"]])
+def test_graphs_by_name(tmp_path, names):
+    graphs = {name: eg.random_bipartite(9, 5 + k, density=0.3, rng=k) for k, name in enumerate(names)}
+    path = tmp_path / "wiring.npz"
+    eg.save_graphs(path, graphs)
+    loaded = eg.load_graphs(path)
+    assert loaded == graphs
+    assert list(loaded) == names
+    with pytest.raises(ValueError, match="which load_graphs reads"):
+        eg.load(path)
+
+
+def test_damaged_files_of_graphs_by_name_are_refused(tmp_path):
+    path = tmp_path / "wiring.npz"
+    eg.save(path, g99)
+    with pytest.raises(ValueError, match="where 2 is needed; load reads it"):
+        eg.load_graphs(path)
+    eg.save_graphs(path, {"a": g99, "b": g99})
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    for change, message in (
+        ({"names": np.frombuffer(b'["a", "a"]', dtype=np.uint8)}, "it names"),
+        ({"names": np.frombuffer(b'["a", 3]', dtype=np.uint8)}, "it names"),
+        ({"names": np.frombuffer(b'["a"]', dtype=np.uint8)}, "where .* are needed"),
+        ({"sizes": np.array([9, 9])}, "states 1 sizes"),
+        ({"sizes": np.array([9, 9, 8, 9])}, "indptr must rise"),
+        ({"sizes": np.array([9, 9, 9])}, "cannot reshape"),
+        ({"junk": np.zeros(3)}, "where .* are needed"),
+    ):
+        np.savez(path, **(arrays | change))
+        with pytest.raises(ValueError, match=f"is not a file of graphs written by expandergraphs: .*{message}"):
+            eg.load_graphs(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="is not a file of graphs"):
+        eg.load_graphs(path)
+    for path, graphs, message in (
+        (tmp_path / "wiring.tsv", {}, "kept in an .npz file"),
+        (tmp_path / "wiring.npz", [g99], "a mapping from names to graphs is needed, got list"),
+        (tmp_path / "wiring.npz", {3: g99}, "a mapping from names to graphs is needed, got dict"),
+        (tmp_path / "wiring.npz", {"a": 3}, "a BipartiteGraph is needed, got int"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            eg.save_graphs(path, graphs)
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path, g = tmp_path / "g.npz", eg.random_regular(9, 9, 2, rng=0)
     eg.save(path, g)
@@ -66,7 +112,7 @@ class Surprise:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": np.array([2, 0, 0, 0])}, "its format is 2, this version reads 1"),
+        ({"format": np.array([2, 0, 0, 0])}, "its format is 2, where 1 is needed; .* load_graphs reads"),
         ({"format": np.array([1, 0])}, "not enough values"),
         ({"format": np.array([1, 0, 0, 1])}, "where .* are needed"),
         ({"format": np.array([1, 0, 1, 0])}, "where .* are needed"),
