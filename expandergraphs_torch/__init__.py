@@ -1,8 +1,10 @@
 """Expander graphs as masks and layers for PyTorch: the adapter. The graphs come from `expandergraphs`.
 
-A whole model: `plan`, `sparsify`, `summary`, `bake`, `density`, `masked_modules`, `exclude_last`, `dense_state_dict`,
-`topology_digest`. Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`. Masks: `linear_mask`,
-`conv_mask`, `graph_from_mask`.
+A whole model: `plan`, `sparsify`, `summary`, `bake`, `density`, `masked_modules`, `exclude_last`, `zero_off_mask`,
+`dense_state_dict`. Its wiring: `topology`, `topology_digest`, `topology_config`, `rebuild`, `load_state_dict`,
+`check_topology`. Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`, `MaskedConvTranspose1d`,
+`MaskedConvTranspose2d`, `MaskedConvTranspose3d`; `Masked` and `register` for others. Masks: `linear_mask`, `conv_mask`,
+`graph_from_mask`.
 """
 
 try:
@@ -11,32 +13,63 @@ except ModuleNotFoundError as error:
     message = "expandergraphs_torch needs torch: pip install 'expandergraphs[torch]'"
     raise ModuleNotFoundError(message, name="torch") from error
 
-from expandergraphs_torch.layers import MaskedConv1d, MaskedConv2d, MaskedConv3d, MaskedLinear
+from expandergraphs_torch.layers import (
+    MaskedConv1d,
+    MaskedConv2d,
+    MaskedConv3d,
+    MaskedConvTranspose1d,
+    MaskedConvTranspose2d,
+    MaskedConvTranspose3d,
+    MaskedLinear,
+    register,
+)
+from expandergraphs_torch.masked import Masked, Recipe
 from expandergraphs_torch.masks import conv_mask, graph_from_mask, linear_mask
-from expandergraphs_torch.model import bake, dense_state_dict, density, masked_modules, topology_digest
+from expandergraphs_torch.model import bake, dense_state_dict, density, masked_modules, zero_off_mask
+from expandergraphs_torch.plan import LayerPlan, Plan, plan
 from expandergraphs_torch.select import exclude_last
-from expandergraphs_torch.sparsify import LayerPlan, Plan, plan, sparsify
+from expandergraphs_torch.sparsify import sparsify
 from expandergraphs_torch.summary import LayerSummary, Summary, summary
+from expandergraphs_torch.topology import (
+    check_topology,
+    load_state_dict,
+    rebuild,
+    topology,
+    topology_config,
+    topology_digest,
+)
 
 __all__ = [
     "LayerPlan",
     "LayerSummary",
+    "Masked",
     "MaskedConv1d",
     "MaskedConv2d",
     "MaskedConv3d",
+    "MaskedConvTranspose1d",
+    "MaskedConvTranspose2d",
+    "MaskedConvTranspose3d",
     "MaskedLinear",
     "Plan",
+    "Recipe",
     "Summary",
     "bake",
+    "check_topology",
     "conv_mask",
     "dense_state_dict",
     "density",
     "exclude_last",
     "graph_from_mask",
     "linear_mask",
+    "load_state_dict",
     "masked_modules",
     "plan",
+    "rebuild",
+    "register",
     "sparsify",
     "summary",
+    "topology",
+    "topology_config",
     "topology_digest",
+    "zero_off_mask",
 ]

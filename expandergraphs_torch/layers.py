@@ -1,118 +1,17 @@
-"""Masked layers: subclasses of PyTorch's own, with the wiring of a bipartite graph.
+"""Masked layers: subclasses of PyTorch's own, with the wiring of a bipartite graph; and which class masks which."""
 
-The parameter is still called ``weight``, and is zero off the mask; the bool buffer ``mask`` broadcasts to it. `forward`
-selects by the mask, so the wiring holds whatever an optimizer, an initialiser or a checkpoint writes, and no gradient
-reaches what is not there. A class adds no state but the buffer and a few words about it, so a plain layer *becomes* a
-masked one by changing its class: hooks, parameters and references stay what they were (see `install`).
-
-Initialisation: PyTorch's default law, U(-1/sqrt(n), 1/sqrt(n)) for weights and biases, n each unit's actual fan-in.
-With the fan-in of the dense layer, signals die out: ten ReLU layers at density 0.1 leave 1e-5 of what they
-should.
-"""
-
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from expandergraphs import BipartiteGraph
 from expandergraphs.bipartite import check_graph
-from expandergraphs_torch.masks import as_kernel, compact_conv_mask, graph_from_mask, linear_mask
-
-
-class Masked(nn.Module):
-    """What all masked layers share; not a layer by itself.
-
-    Attributes
-    ----------
-    mask : Tensor of bool
-        Broadcasts to the weight.
-    family : str
-        Family of the graph; "given" where a graph or a checkpoint brought it.
-    note : str
-        What a reader of the summary should know, such as a degree that was clipped.
-    """
-
-    if TYPE_CHECKING:
-        weight: Tensor
-        bias: Any
-        mask: Tensor
-    family: str = "given"
-    note: str = ""
-    _topology: Tensor | None = None  # the mask, where the buffer is on the meta device and has no values
-
-    @property
-    def topology(self) -> Tensor:
-        """The mask with its values, also while the layer is on the meta device."""
-        return self.mask if self._topology is None else self._topology
-
-    @property
-    def graph(self) -> BipartiteGraph:
-        """The wiring, from inputs (left) to outputs (right)."""
-        return graph_from_mask(self.topology)
-
-    def _set_mask(self, mask: Tensor) -> None:
-        """Install a mask on the weight's device."""
-        self.register_buffer("mask", mask.to(self.weight.device))
-        self._topology = mask if self.mask.is_meta else None
-
-    def masked_weight(self) -> Tensor:
-        """Return the weight, zero off the mask whatever is stored."""
-        return torch.where(self.mask, self.weight, 0.0)
-
-    @torch.no_grad()
-    def zero_off_mask(self) -> None:
-        """Zero what is stored off the mask, for code that reads the weight itself."""
-        self.weight.masked_fill_(~self.mask, 0.0)
-
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Draw weights and biases anew, scaled by each unit's fan-in; units without inputs get zeros."""
-        if "mask" not in self._buffers:  # called by the plain layer's constructor, before there is a mask
-            return
-        inputs = fan_in(self.mask, self.weight)
-        bound = torch.where(inputs > 0, inputs.clamp(min=1).rsqrt(), 0.0).to(self.weight.dtype)
-        self.weight.uniform_(-1, 1).mul_(_by_unit(bound, self.weight))
-        self.zero_off_mask()
-        if self.bias is not None:
-            self.bias.uniform_(-1, 1).mul_(bound)
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the training mode; on the way to evaluation, zero what an optimizer left off the mask.
-
-        Some code reads stored weights instead of calling the layer, such as the fast path of
-        ``nn.TransformerEncoderLayer``.
-        """
-        if not mode:
-            self.zero_off_mask()
-        return super().train(mode)
-
-    def extra_repr(self) -> str:
-        """Show the plain layer's arguments, the family and the density."""
-        mask = self.topology
-        density = mask.float().mean().item() if mask.numel() else 0.0
-        return f"{super().extra_repr()}, family={self.family!r}, density={density:.4g}"
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Move or cast the layer; the mask stays bool, and keeps its values through the meta device."""
-        topology, had_values = self.topology, not self.mask.is_meta
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.mask.is_meta or not had_values or self.mask.dtype != torch.bool:
-            device = self.mask.device
-            self._topology = topology.cpu() if self.mask.is_meta else None
-            self.mask = topology.to(device)
-        return self
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        """Load weights and wiring; other wiring is no longer of the family that was drawn here."""
-        before = self.topology.clone()
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        if not self.mask.is_meta:
-            self._topology, self.mask = None, self.mask.to(torch.bool)
-        if not torch.equal(before.cpu(), self.topology.cpu()):
-            self.family, self.note = "given", ""
-        self.zero_off_mask()
+from expandergraphs.budget import PATTERNS
+from expandergraphs_torch.masked import Masked, Recipe
+from expandergraphs_torch.masks import as_kernel, linear_mask
 
 
 class MaskedLinear(Masked, nn.Linear):
@@ -152,13 +51,26 @@ class MaskedLinear(Masked, nn.Linear):
         return nn.functional.linear(input, self.masked_weight(), self.bias)
 
 
-class _MaskedConv(Masked):
-    """What the convolutions share. Subclasses name the plain layer and the number of its spatial dimensions."""
+class _Convolution(Masked):
+    """What convolutions share, transposed or not: how they are built from a graph."""
 
-    in_channels: int
-    out_channels: int
-    _conv_forward: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     _n_dimensions: int
+
+    def _build(self, g: BipartiteGraph, kernel_size: Any, pattern: str, options: dict[str, Any]) -> None:
+        check_graph(g)
+        if pattern not in PATTERNS:
+            raise ValueError(f"pattern must be one of {', '.join(map(repr, PATTERNS))}, got {pattern!r}")
+        kernel = as_kernel(kernel_size, self._n_dimensions)
+        n_inputs, rest = divmod(g.n_left, math.prod(kernel) if pattern == "weight" else 1)
+        if rest:
+            raise ValueError(f"a pattern of single weights has n_left = channels * {math.prod(kernel)}, got {g!r}")
+        super().__init__(n_inputs, g.n_right, kernel, **options)
+        self._set_mask(self.layout.mask(g))
+        self.reset_parameters()
+
+
+class _MaskedConv(_Convolution):
+    _conv_forward: Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
     def __init__(
         self,
@@ -167,19 +79,16 @@ class _MaskedConv(Masked):
         stride: Any = 1,
         padding: Any = 0,
         dilation: Any = 1,
+        groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        pattern: str = "channel",
     ) -> None:
-        check_graph(g)
-        kernel = as_kernel(kernel_size, self._n_dimensions)
-        super().__init__(
-            g.n_left, g.n_right, kernel, stride, padding, dilation,
-            bias=bias, padding_mode=padding_mode, device=device, dtype=dtype,
-        )  # fmt: skip
-        self._set_mask(compact_conv_mask(g, self._n_dimensions))
-        self.reset_parameters()
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "bias": bias}
+        self._build(g, kernel_size, pattern, options | {"padding_mode": padding_mode, "device": device, "dtype": dtype})
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve a tensor of shape (batch, n_left, ...); the result has n_right channels."""
@@ -193,19 +102,23 @@ class MaskedConv1d(_MaskedConv, nn.Conv1d):
 
 
 class MaskedConv2d(_MaskedConv, nn.Conv2d):
-    """A 2-d convolution wired by a bipartite graph over channels: every edge carries a whole kernel.
+    """A 2-d convolution wired by a bipartite graph.
 
     Parameters
     ----------
     g : BipartiteGraph
-        From ``n_left`` input channels to ``n_right`` output channels.
-    kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype
+        From input channels to output channels: every edge carries a whole kernel. In a grouped convolution, edges lie
+        inside the groups.
+    kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         As for ``torch.nn.Conv2d``.
+    pattern : {"channel", "weight"}
+        With "weight", an edge is a single weight: entry j of the kernels of input channel i is the left vertex
+        ``i * prod(kernel_size) + j``.
 
     Raises
     ------
     ValueError
-        If `g` is not a BipartiteGraph.
+        If `g` is not a BipartiteGraph, does not have these sizes, or has an edge between groups.
 
     Examples
     --------
@@ -213,6 +126,8 @@ class MaskedConv2d(_MaskedConv, nn.Conv2d):
     >>> layer = MaskedConv2d(eg.random_left_regular(16, 32, 4, rng=0), 3, padding=1)
     >>> layer(torch.ones(1, 16, 8, 8)).shape, layer.mask.shape
     (torch.Size([1, 32, 8, 8]), torch.Size([32, 16, 1, 1]))
+    >>> MaskedConv2d(eg.random_left_regular(16 * 9, 32, 4, rng=0), 3, pattern="weight").mask.shape
+    torch.Size([32, 16, 3, 3])
     """
 
     _n_dimensions = 2
@@ -224,54 +139,168 @@ class MaskedConv3d(_MaskedConv, nn.Conv3d):
     _n_dimensions = 3
 
 
+class _MaskedConvTranspose(_Convolution):
+    stride: Any
+    padding: Any
+    kernel_size: Any
+    dilation: Any
+    groups: int
+    _output_padding: Callable[..., list[int]]
+    _convolve: Callable[..., Tensor]
+
+    def __init__(
+        self,
+        g: BipartiteGraph,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        pattern: str = "channel",
+    ) -> None:
+        options = {"stride": stride, "padding": padding, "output_padding": output_padding, "groups": groups}
+        self._build(
+            g, kernel_size, pattern, options | {"bias": bias, "dilation": dilation, "device": device, "dtype": dtype}
+        )
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Apply the layer to a tensor of shape (batch, n_left, ...); the result has n_right channels."""
+        padding = self._output_padding(
+            input, output_size, self.stride, self.padding, self.kernel_size, self._n_dimensions, self.dilation
+        )
+        options = (self.stride, self.padding, padding, self.groups, self.dilation)
+        return self._convolve(input, self.masked_weight(), self.bias, *options)
+
+
+class MaskedConvTranspose1d(_MaskedConvTranspose, nn.ConvTranspose1d):
+    """A 1-d transposed convolution wired by a bipartite graph over channels; see `MaskedConvTranspose2d`."""
+
+    _n_dimensions = 1
+    _convolve = staticmethod(nn.functional.conv_transpose1d)
+
+
+class MaskedConvTranspose2d(_MaskedConvTranspose, nn.ConvTranspose2d):
+    """A 2-d transposed convolution wired by a bipartite graph.
+
+    Parameters
+    ----------
+    g : BipartiteGraph
+        From input channels to output channels, as for `MaskedConv2d`.
+    kernel_size, stride, padding, output_padding, groups, bias, dilation, device, dtype
+        As for ``torch.nn.ConvTranspose2d``.
+    pattern : {"channel", "weight"}
+        As for `MaskedConv2d`.
+
+    Raises
+    ------
+    ValueError
+        If `g` is not a BipartiteGraph, does not have these sizes, or has an edge between groups.
+
+    Examples
+    --------
+    >>> import expandergraphs as eg
+    >>> layer = MaskedConvTranspose2d(eg.random_left_regular(16, 32, 4, rng=0), 2, stride=2)
+    >>> layer(torch.ones(1, 16, 8, 8)).shape, layer.mask.shape
+    (torch.Size([1, 32, 16, 16]), torch.Size([16, 32, 1, 1]))
+    """
+
+    _n_dimensions = 2
+    _convolve = staticmethod(nn.functional.conv_transpose2d)
+
+
+class MaskedConvTranspose3d(_MaskedConvTranspose, nn.ConvTranspose3d):
+    """A 3-d transposed convolution wired by a bipartite graph over channels; see `MaskedConvTranspose2d`."""
+
+    _n_dimensions = 3
+    _convolve = staticmethod(nn.functional.conv_transpose3d)
+
+
 MASKED_CLASSES: dict[type[nn.Module], type[Masked]] = {
     nn.Linear: MaskedLinear,
     nn.Conv1d: MaskedConv1d,
     nn.Conv2d: MaskedConv2d,
     nn.Conv3d: MaskedConv3d,
+    nn.ConvTranspose1d: MaskedConvTranspose1d,
+    nn.ConvTranspose2d: MaskedConvTranspose2d,
+    nn.ConvTranspose3d: MaskedConvTranspose3d,
 }
-PLAIN_CLASSES: dict[type[Masked], type[nn.Module]] = {masked: plain for plain, masked in MASKED_CLASSES.items()}
 
 
-@torch.inference_mode(False)  # a mask made in inference mode could not be trained or loaded later
-def mask_for(module: Any, g: BipartiteGraph) -> Tensor:
-    """Return the mask that `g` means for a plain layer."""
-    return compact_conv_mask(g, module.weight.ndim - 2)
+def register(plain: type[nn.Module], masked: type[Masked]) -> None:
+    """Say which class masks the layers of another class, for classes with a forward of their own.
+
+    Only exact types are swapped, so a subclass of ``nn.Linear`` or ``nn.Conv2d`` stays dense unless it is registered:
+    its forward might read the weight in ways that a mask does not survive.
+
+    Parameters
+    ----------
+    plain : type
+        Its parameter ``weight`` is (out, in / groups, ...), with attributes ``groups`` and ``transposed`` where these
+        are not 1 and False; transposed means (in, out / groups, ...).
+    masked : type
+        A subclass of `Masked` and then of `plain`, without state of its own. Its ``forward`` computes what that of
+        `plain` does, with ``self.masked_weight()`` where the weight is used.
+
+    Raises
+    ------
+    ValueError
+        If they are no such classes.
+
+    Examples
+    --------
+    >>> class Scaled(nn.Linear):
+    ...     def forward(self, x):
+    ...         return nn.functional.linear(x, self.weight / 2, self.bias)
+    >>> class MaskedScaled(Masked, Scaled):
+    ...     def forward(self, x):
+    ...         return nn.functional.linear(x, self.masked_weight() / 2, self.bias)
+    >>> register(Scaled, MaskedScaled)
+    """
+    if not isinstance(plain, type) or not issubclass(plain, nn.Module) or issubclass(plain, Masked):
+        raise ValueError(f"a subclass of torch.nn.Module that is not masked is needed, got {plain!r}")
+    if not isinstance(masked, type) or not (issubclass(masked, Masked) and issubclass(masked, plain)):
+        raise ValueError(f"a subclass of Masked and {plain.__name__} is needed, got {masked!r}")
+    if masked.__mro__.index(Masked) > masked.__mro__.index(plain):
+        raise ValueError(f"Masked must come before {plain.__name__} among the bases of {masked.__name__}")
+    if masked.forward is plain.forward:
+        raise ValueError(f"{masked.__name__} needs a forward of its own, which uses self.masked_weight()")
+    MASKED_CLASSES[plain] = masked
+
+
+def plain_class(module: Masked) -> type[nn.Module] | None:
+    """Return the class that a masked layer has when it is baked; None if it is not exactly a masked class."""
+    return next((plain for plain, masked in MASKED_CLASSES.items() if masked is type(module)), None)
 
 
 @torch.no_grad()
-def install(module: nn.Module, mask: Tensor, family: str, note: str, *, rescale: bool) -> None:
+def install(
+    module: Any, mask: Tensor, family: str, note: str = "", recipe: Recipe | None = None, *, rescale: bool = False
+) -> None:
     """Turn a plain layer into a masked one, in place, and zero its weight and gradient off the mask.
 
     With `rescale`, each unit's remaining weights are multiplied by sqrt(dense fan-in / actual fan-in), which keeps the
     variance of its output at initialisation.
     """
     module.__class__ = MASKED_CLASSES[type(module)]
-    assert isinstance(module, Masked)
     module._set_mask(mask)
-    module.family, module.note = family, note
+    module.family, module.note, module.recipe = family, note, recipe
     if rescale:
-        inputs = fan_in(module.mask, module.weight).clamp(min=1)
-        scale = (module.weight.shape[1:].numel() / inputs).sqrt().to(module.weight.dtype)
-        module.weight.mul_(_by_unit(scale, module.weight))
-    module.zero_off_mask()
-    if module.weight.grad is not None:
-        module.weight.grad.masked_fill_(~module.mask, 0.0)
+        layout = module.layout
+        inputs, dense = layout.fan_in(module.mask), layout.fan_in(torch.ones_like(module.mask))
+        scale = (dense / inputs.clamp(min=1)).sqrt().to(module.weight.dtype)
+        module.weight.mul_(layout.by_unit(scale))
+    module.zero_off_mask(*([] if module.weight.grad is None else [module.weight.grad]))
 
 
 def uninstall(module: Any) -> None:
     """Turn a masked layer back into a plain one, in place; its weight stays zero off the mask."""
     module.zero_off_mask()
     del module.mask
-    for name in ("family", "note", "_topology"):
+    for name in ("family", "note", "recipe", "_topology"):
         vars(module).pop(name, None)
-    module.__class__ = PLAIN_CLASSES[type(module)]
-
-
-def fan_in(mask: Tensor, weight: Tensor) -> Tensor:
-    """Return the number of weights that reach each unit, shape (out,)."""
-    return mask.expand_as(weight).flatten(1).sum(dim=1)
-
-
-def _by_unit(values: Tensor, weight: Tensor) -> Tensor:
-    return values.reshape(-1, *[1] * (weight.ndim - 1))
+    module.__class__ = plain_class(module)

@@ -1,11 +1,12 @@
 """Small questions to a model with masked layers, and the way back to plain ones."""
 
-import hashlib
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from expandergraphs_torch.layers import PLAIN_CLASSES, Masked, uninstall
+from expandergraphs_torch.layers import plain_class, uninstall
+from expandergraphs_torch.masked import Masked, zero_outside
 from expandergraphs_torch.select import check_model
 
 
@@ -27,6 +28,39 @@ def density(model: nn.Module) -> float:
     masks = {id(module.weight): module.topology for module in masked_modules(model).values()}.values()
     possible = sum(mask.numel() for mask in masks)
     return sum(int(mask.sum()) for mask in masks) / possible if possible else 1.0
+
+
+def zero_off_mask(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Zero what is stored off the masks: weights, their gradients, and what an optimizer remembers of them.
+
+    A masked layer computes the same before and after. It matters to what reads stored weights, and after training
+    before the masks: momentum from then goes on moving weights that are no longer there.
+
+    Parameters
+    ----------
+    model : Module
+    optimizer : Optimizer, optional
+        Whose state (momentum, moments) is zeroed too, wherever it has the shape of the weight.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> model = nn.Linear(8, 4)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> model(torch.ones(1, 8)).sum().backward()
+    >>> optimizer.step()
+    >>> _ = egt.sparsify(model, "random", density=0.5, rng=0)
+    >>> zero_off_mask(model, optimizer)
+    >>> bool(optimizer.state[model.weight]["momentum_buffer"][~model.mask].any())
+    False
+    """
+    for module in masked_modules(model).values():
+        weight, others = module.weight, []
+        if weight.grad is not None:
+            others.append(weight.grad)
+        state: dict[str, Any] = optimizer.state.get(weight, {}) if optimizer is not None else {}
+        others += [item for item in state.values() if isinstance(item, Tensor) and item.shape == weight.shape]
+        module.zero_off_mask(*others)
 
 
 def bake(model: nn.Module) -> nn.Module:
@@ -61,24 +95,14 @@ def dense_state_dict(model: nn.Module) -> dict[str, Tensor]:
     _check_weights_are_their_own(masked)
     for name in masked:
         prefix = f"{name}." if name else ""
-        mask = state.pop(f"{prefix}mask")
-        state[f"{prefix}weight"] = torch.where(mask, state[f"{prefix}weight"], 0.0)
+        state[f"{prefix}weight"] = state[f"{prefix}weight"].clone()
+        zero_outside(state[f"{prefix}weight"], state.pop(f"{prefix}mask"))
     return state
-
-
-def topology_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all masks and their layers' names: equal for equal wiring, on any machine."""
-    state = hashlib.sha256()
-    for name, module in masked_modules(model).items():
-        mask = module.topology
-        state.update(f"{name} {tuple(mask.shape)}\n".encode())
-        state.update(mask.cpu().contiguous().numpy().tobytes())
-    return state.hexdigest()
 
 
 def _check_weights_are_their_own(masked: dict[str, Masked]) -> None:
     for name, module in masked.items():
-        if type(module) not in PLAIN_CLASSES or "weight" not in module._parameters:
+        if plain_class(module) is None or "weight" not in module._parameters:
             raise ValueError(
                 f"layer {name!r} ({type(module).__name__}) is not exactly a masked layer, or its weight is computed "
                 "from other parameters; remove the parametrization or pruning first"

@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from expandergraphs.budget import LayerShape
-from expandergraphs_torch.layers import MASKED_CLASSES, Masked
+from expandergraphs_torch.layers import MASKED_CLASSES
+from expandergraphs_torch.masked import Masked
+from expandergraphs_torch.masks import Layout
 
 Selector: TypeAlias = str | type[nn.Module] | UnionType | Callable[[str, nn.Module], bool]
 Selectors: TypeAlias = Selector | Iterable[Selector] | None
@@ -18,7 +20,7 @@ Selectors: TypeAlias = Selector | Iterable[Selector] | None
 
 @dataclass(frozen=True)
 class Candidate:
-    """A Linear, a convolution, or a subclass of one.
+    """A Linear, a convolution, a subclass of one, a registered class, or the projections inside attention.
 
     Attributes
     ----------
@@ -44,16 +46,25 @@ class Candidate:
         return type(self.module).__name__
 
     @property
-    def shape(self) -> LayerShape:
-        """Inputs, outputs and kernel; 0 inputs where they are not known yet."""
-        if isinstance(self.module, nn.Linear):
-            return LayerShape(self.module.in_features, self.module.out_features)
-        return LayerShape(self.module.in_channels, self.module.out_channels, tuple(self.module.kernel_size))
+    def layout(self) -> Layout:
+        """How its weight lies, where it can carry a mask or does."""
+        return Layout.of(self.module)
 
     @property
-    def n_edges_dense(self) -> int:
-        """Edges of the layer without a mask: all pairs, or those within the groups of a convolution."""
-        return self.shape.n_pairs // getattr(self.module, "groups", 1)
+    def shape(self) -> LayerShape:
+        """Inputs, outputs, kernel and groups; 0 inputs where they are not known yet."""
+        module = self.module
+        if isinstance(module, nn.MultiheadAttention):
+            same = module.in_proj_weight is not None
+            n_left = module.embed_dim if same else module.embed_dim + module.kdim + module.vdim
+            return LayerShape(n_left, 3 * module.embed_dim if same else module.embed_dim)
+        if not self.obstacle or isinstance(module, Masked):
+            return self.layout.shape
+        if isinstance(module, nn.Linear):
+            return LayerShape(module.in_features, module.out_features)
+        if isinstance(module, _ConvNd):
+            return LayerShape(module.in_channels, module.out_channels, tuple(module.kernel_size), module.groups)
+        return LayerShape(0, 0)
 
 
 def check_model(model: Any) -> None:
@@ -63,7 +74,7 @@ def check_model(model: Any) -> None:
 
 
 def candidates(model: nn.Module) -> list[Candidate]:
-    """List every Linear and convolution of a model, in the order of registration, each once."""
+    """List every layer of a model that has a mask, might have one, or is sometimes expected to, each once, in order."""
     check_model(model)
     names: dict[nn.Module, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
@@ -75,7 +86,7 @@ def candidates(model: nn.Module) -> list[Candidate]:
                 owners.setdefault(_memory(parameter), []).append((module, parameter))
     result = []
     for module, aliases in names.items():
-        if isinstance(module, nn.Linear | _ConvNd):
+        if isinstance(module, nn.Linear | _ConvNd | nn.MultiheadAttention | Masked) or type(module) in MASKED_CLASSES:
             obstacle = _obstacle(module)
             for other, parameter in [] if obstacle else owners[_memory(module.weight)]:
                 # Layers of one kind may share a weight, and then share the mask.
@@ -133,9 +144,10 @@ def _obstacle(module: Any) -> str:
     """Say what about a layer, seen alone, keeps it from carrying a mask."""
     if isinstance(module, Masked):
         return "it is masked already"
+    if isinstance(module, nn.MultiheadAttention):
+        return "attention reads the weights of its projections itself, past any mask"
     if type(module) not in MASKED_CLASSES:
-        supported = ", ".join(plain.__name__ for plain in MASKED_CLASSES)
-        return f"{type(module).__name__} is not supported: only exactly {supported} are"
+        return f"{type(module).__name__} has a forward of its own, and no masked class is registered for it"
     weight = module._parameters.get("weight")
     if weight is None:
         return "its weight is computed from other parameters, as by pruning or weight normalisation"
@@ -143,13 +155,14 @@ def _obstacle(module: Any) -> str:
         return "its parameters are not initialised; run the model once"
     if "forward" in vars(module):
         return "it has a forward of its own"
-    taken = [name for name in ("mask", "family", "note", "graph", "topology") if hasattr(module, name)]
+    taken = [
+        name for name in ("mask", "family", "note", "recipe", "graph", "topology", "layout") if hasattr(module, name)
+    ]
     if taken:
         return f"it has an attribute {taken[0]!r} of its own, which a masked layer needs"
-    if getattr(module, "groups", 1) > 1:
-        return "it is depthwise" if module.groups == module.in_channels else "it is grouped, not supported yet"
-    if weight.shape[1] == 1:
-        return "it has one input"
+    shape = Layout.of(module).shape
+    if shape.n_left == shape.groups:
+        return "it is depthwise" if shape.groups > 1 else "it has one input"
     if weight.numel() == 0:
         return "its weight is empty"
     if weight.is_inference() or 0 in weight.stride():

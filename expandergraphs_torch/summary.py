@@ -6,9 +6,9 @@ from torch import nn
 
 from expandergraphs.report import Degrees, degrees_of
 from expandergraphs.results import Printable, Table, number
-from expandergraphs_torch.layers import Masked
+from expandergraphs_torch.masked import Masked
+from expandergraphs_torch.plan import SHAPE_HEADINGS, LayerPlan, edges_and_pairs, remaining_parameters, shape_cells
 from expandergraphs_torch.select import candidates
-from expandergraphs_torch.sparsify import SHAPE_HEADINGS, LayerPlan, shape_cells
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,28 @@ class Summary(Printable):
         The same as a fraction of their possible edges; 1 where no layer is masked.
     dead_units : int
         Outputs of masked layers that receive nothing, and inputs that are not used.
+    remaining : float
+        Parameters that are left, in percent of the dense model's: biases, normalisation and dense layers included, as
+        RReg counts them.
     """
 
     layers: tuple[LayerSummary, ...]
     n_edges: int
     density: float
     dead_units: int
+    remaining: float
+
+    @property
+    def edges(self) -> dict[str, int]:
+        """Edges by name of the masked layers: as a ``budget=``, for another family with the same edges in each."""
+        return {row.name: row.n_edges for row in self.layers if row.family != "dense"}
 
     def table(self) -> Table:
         """Return the summary, a row a layer."""
-        title = f"{self.n_edges} edges in masked layers, density {number(self.density)}, dead units: {self.dead_units}"
+        title = (
+            f"{self.n_edges} edges in masked layers, density {number(self.density)}, dead units: {self.dead_units}; "
+            f"{self.remaining:.4g} % of the parameters remain"
+        )
         headings = ["layer", "kind", *SHAPE_HEADINGS, "family", "edges", "density", "degrees in / out", "dead in / out"]
         rows = [
             (
@@ -77,28 +89,26 @@ def summary(model: nn.Module) -> Summary:
     Degrees(minimum=4, mean=4.0, maximum=4, isolated=0)
     """
     rows: list[LayerSummary] = []
-    masked: dict[int, LayerSummary] = {}
+    masked: dict[int, tuple[int, int, int]] = {}  # edges, pairs and dead units by weight
+    densities = []
     for layer in candidates(model):
         if isinstance(layer.module, Masked):
-            graph = layer.module.graph
-            inputs, outputs, n_edges = degrees_of(graph.left_degrees), degrees_of(graph.right_degrees), graph.n_edges
-            words = (layer.module.family, "masked dense", layer.module.note)
+            graph, (n_edges, n_pairs) = layer.module.graph, edges_and_pairs(layer.module)
+            inputs, outputs = degrees_of(graph.left_degrees), degrees_of(graph.right_degrees)
+            family, executes, note = layer.module.family, "masked dense", layer.module.note
+            masked.setdefault(id(layer.module.weight), (n_edges, n_pairs, inputs.isolated + outputs.isolated))
         else:
-            n_edges = layer.n_edges_dense
+            n_edges = n_pairs = layer.shape.n_pairs
             inputs, outputs = (_constant(n_edges // max(1, side)) for side in layer.shape[:2])
-            words = ("dense", "dense", layer.obstacle)
-        family, executes, note = words
-        row = LayerSummary(
-            *(layer.name, layer.kind, layer.shape, family, n_edges, n_edges / max(1, layer.shape.n_pairs), note),
-            *(inputs, outputs, executes),
-        )
-        rows.append(row)
-        if isinstance(layer.module, Masked):
-            masked.setdefault(id(layer.module.weight), row)
-    edges = sum(row.n_edges for row in masked.values())
-    possible = sum(row.shape.n_pairs for row in masked.values())
-    dead = sum(row.in_degrees.isolated + row.out_degrees.isolated for row in masked.values())
-    return Summary(tuple(rows), edges, edges / possible if possible else 1.0, dead)
+            family, executes, note = "dense", "dense", layer.obstacle
+        density = n_edges / n_pairs if n_pairs else 0.0
+        row = LayerPlan(layer.name, layer.kind, layer.shape, family, n_edges, density, note)
+        rows.append(LayerSummary(**vars(row), in_degrees=inputs, out_degrees=outputs, executes=executes))
+        if family != "dense":
+            densities.append((layer.module, density))
+    edges, possible, dead = (sum(column) for column in zip(*masked.values(), strict=True)) if masked else (0, 0, 0)
+    density = edges / possible if possible else 1.0
+    return Summary(tuple(rows), edges, density, dead, remaining_parameters(model, densities))
 
 
 def _constant(degree: int) -> Degrees:

@@ -235,22 +235,22 @@ def test_layers_that_stay_dense_and_why():
     model = nn.ModuleDict(
         {
             "depthwise": nn.Conv2d(8, 8, 3, groups=8),
-            "grouped": nn.Conv2d(8, 8, 3, groups=2),
             "single": nn.Conv2d(1, 8, 3),
-            "transposed": nn.ConvTranspose2d(8, 8, 3),
+            "single transposed": nn.ConvTranspose2d(1, 8, 3),
+            "attention": nn.MultiheadAttention(8, 2),
             "own": OwnForward(8, 8),
             "plain": nn.Linear(8, 8),
         }
     )
     notes = {row.name: row.note for row in egt.plan(model, "random", density=0.5).layers}
     assert notes["depthwise"] == "it is depthwise"
-    assert notes["grouped"].startswith("it is grouped")
-    assert notes["single"] == "it has one input"
-    assert "ConvTranspose2d is not supported" in notes["transposed"]
-    assert "OwnForward is not supported" in notes["own"]
+    assert notes["single"] == notes["single transposed"] == "it has one input"
+    assert notes["attention"] == "attention reads the weights of its projections itself, past any mask"
+    assert "NonDynamicallyQuantizableLinear has a forward of its own" in notes["attention.out_proj"]
+    assert "OwnForward has a forward of its own, and no masked class is registered for it" in notes["own"]
     egt.sparsify(model, "random", density=0.5, rng=0)
     assert list(egt.masked_modules(model)) == ["plain"]
-    for name in ("depthwise", "grouped", "single", "transposed", "own"):
+    for name in ("depthwise", "single", "single transposed", "attention", "attention.out_proj", "own"):
         with pytest.raises(ValueError, match=f"layer '{name}' cannot be included"):
             egt.plan(model, "random", density=0.5, include=name)
     for include in (None, "plain", "p*", nn.Linear):
@@ -355,10 +355,10 @@ def misfit(n_in, n_out, n_edges, rng):
         (["random"], {"density": 0.1, "rng": "seed"}, "rng must be"),
         (["random"], {"density": 0.1, "init": "zeros"}, "init must be 'rescale' or 'keep', got 'zeros'"),
         (["random"], {"density": 0.1, "budget": "fair"}, "budget must be one of"),
-        ([{"fc1": "graph"}], {}, "layer 'fc1' needs a graph 784 x 300, got 'graph'"),
-        ([{"fc1": eg.random_regular(300, 784, 2, rng=0)}], {}, "needs a graph 784 x 300"),
-        ([{"fc9": eg.random_regular(300, 784, 2, rng=0)}], {}, r"graphs are given for \['fc9'\], which are no layers"),
-        ([{"fc1": eg.random_regular(784, 300, 2, rng=0)}], {"density": 0.1}, "leave out include and the budget"),
+        ([{"fc1": "graph"}], {}, "layer 'fc1': a BipartiteGraph is needed, got str"),
+        ([{"fc1": eg.random_regular(300, 784, 2, rng=0)}], {}, "layer 'fc1': a graph 784 x 300 is needed, got Bip"),
+        ([{"fc9": eg.random_regular(300, 784, 2, rng=0)}], {}, r"\['fc9'\] are no layers; the layers are: fc1, fc2"),
+        ([{"fc1": eg.random_regular(784, 300, 2, rng=0)}], {"density": 0.1}, "leave out include, density"),
         ([misfit], {"density": 0.1}, "gives up at the last layer"),
         ([lambda *_: eg.random_regular(3, 3, 1, rng=0)], {"density": 0.1}, "the family was asked for 784 x 300"),
         ([lambda *_: None], {"density": 0.1}, "must return a BipartiteGraph, got NoneType"),
@@ -415,7 +415,10 @@ ODD_LAYERS = {
     "own forward": (_own_forward, "forward of its own"),
     "expanded weight": (_expanded, "cannot be written to"),
     "pruned": (lambda layer: prune.l1_unstructured(layer, "weight", 3), "computed from other parameters"),
-    "parametrized": (lambda layer: nn.utils.parametrizations.weight_norm(layer), "ParametrizedLinear is not supported"),
+    "parametrized": (
+        lambda layer: nn.utils.parametrizations.weight_norm(layer),
+        "ParametrizedLinear has a forward of its own",
+    ),
 }
 
 
@@ -583,7 +586,7 @@ def test_plan_and_summary_print_and_convert():
     model = ConvNet()
     planned = egt.plan(model, "regular", degree=2)
     assert "it is depthwise" in str(planned)
-    assert json.loads(json.dumps(planned.to_dict()))["layers"][0]["shape"] == [3, 16, [3, 3]]
+    assert json.loads(json.dumps(planned.to_dict()))["layers"][0]["shape"] == [3, 16, [3, 3], 1]
     egt.sparsify(model, "left_regular", degree=2, rng=0)
     result = egt.summary(model)
     assert "masked dense" in str(result)

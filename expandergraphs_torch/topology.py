@@ -1,0 +1,251 @@
+"""The wiring of a model by itself: read, compared, drawn again from its seed, and loaded from checkpoints.
+
+There are three ways to keep it. A state_dict carries it beside the weights. `topology` gives the graphs, for
+`expandergraphs.save_graphs` and `sparsify`. And `topology_config` gives a few numbers that `rebuild` draws the same
+graphs from, compared by their digest.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from expandergraphs import BipartiteGraph
+from expandergraphs.rng import streams
+from expandergraphs_torch.layers import install
+from expandergraphs_torch.masked import Masked, Recipe
+from expandergraphs_torch.model import masked_modules
+from expandergraphs_torch.select import candidates, check_model
+from expandergraphs_torch.sparsify import draw_graphs
+
+_CONFIG_VERSION = 1
+
+
+def topology(model: nn.Module) -> dict[str, BipartiteGraph]:
+    """Return the graphs of all masked layers by name, as `sparsify` and ``expandergraphs.save_graphs`` take them.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> model = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)
+    >>> other = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), topology(model))
+    >>> topology(other) == topology(model)
+    True
+    """
+    return {name: module.graph for name, module in masked_modules(model).items()}
+
+
+def topology_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of all masks and their layers' names: equal for equal wiring, on any machine."""
+    return _digest({name: module.topology for name, module in masked_modules(model).items()})
+
+
+def topology_config(model: nn.Module) -> dict[str, Any]:
+    """Return what `rebuild` draws the wiring from again: families, edges and seeds, for JSON; and its digest.
+
+    Raises
+    ------
+    ValueError
+        If a layer's graph was given, drawn by a function, or brought by a checkpoint: it has no seed. Keep the graphs
+        themselves then, by `topology`.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> model = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)
+    >>> topology_config(model)["recipes"]
+    [{'family': 'regular', 'pattern': 'channel', 'block': 1, 'edges': {'0': 16}, 'entropy': 0, 'spawn_key': []}]
+    """
+    recipes: list[Recipe] = []
+    for name, module in masked_modules(model).items():
+        if module.recipe is None:
+            raise ValueError(
+                f"layer {name!r} has no seed: its graph was given, drawn by a function or brought by a checkpoint; "
+                "save the graphs themselves: expandergraphs.save_graphs(path, topology(model))"
+            )
+        if module.recipe not in recipes:
+            recipes.append(module.recipe)
+    written = [asdict(recipe) | {"spawn_key": list(recipe.spawn_key)} for recipe in recipes]
+    return {
+        "version": _CONFIG_VERSION,
+        "numpy": np.__version__,
+        "digest": topology_digest(model),
+        "recipes": written,
+    }
+
+
+def rebuild(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
+    """Wire a dense model as `topology_config` says, in place; its weights stay what they are on the masks.
+
+    For weights to be trained anew, draw them first, or `sparsify` with the same arguments: there, they are scaled by
+    the fan-in.
+
+    Raises
+    ------
+    ValueError
+        If the configuration does not fit the model, or the graphs drawn are not those of its digest: another version of
+        NumPy may draw others from the same seed. The model is then as it was.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> model = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)
+    >>> other = rebuild(nn.Sequential(nn.Linear(8, 4)), topology_config(model))
+    >>> topology_digest(other) == topology_digest(model)
+    True
+    """
+    layers = {name: layer for layer in candidates(model) for name in layer.names}
+    try:
+        version, digest = config["version"], config["digest"]
+        recipes = [Recipe(**words | {"spawn_key": tuple(words["spawn_key"])}) for words in config["recipes"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a configuration made by topology_config is needed: {error!r}") from None
+    if version != _CONFIG_VERSION:
+        raise ValueError(f"the configuration is of version {version!r}, this one reads {_CONFIG_VERSION}")
+    chosen: dict[str, tuple[Tensor, Recipe]] = {}
+    for recipe in recipes:
+        for name in recipe.edges:
+            if name not in layers or layers[name].obstacle:
+                reason = layers[name].obstacle if name in layers else "there is no such layer"
+                raise ValueError(f"layer {name!r} cannot be wired: {reason}")
+        root = np.random.SeedSequence(recipe.entropy, spawn_key=recipe.spawn_key)
+        its_layers = [layers[name] for name in recipe.edges]
+        graphs = draw_graphs(recipe.family, its_layers, recipe.edges, recipe.pattern, recipe.block, streams(root))
+        for layer in its_layers:
+            chosen[layer.name] = layer.layout.mask(graphs[layer.name]), recipe
+    by_weight = {id(layers[name].module.weight): wiring for name, wiring in chosen.items()}
+    wired = {
+        layer.name: (layer, *by_weight[id(layer.module.weight)])
+        for layer in dict.fromkeys(layers.values())
+        if not layer.obstacle and id(layer.module.weight) in by_weight
+    }
+    if _digest({name: mask for name, (_, mask, _) in wired.items()}) != digest:
+        raise ValueError(
+            f"the graphs drawn are not those of the configuration: it was made with NumPy {config.get('numpy')}, "
+            f"this is {np.__version__}, or the model is another one"
+        )
+    for layer, mask, recipe in wired.values():
+        install(layer.module, mask, recipe.family, recipe=recipe)
+    return model
+
+
+def load_state_dict(
+    model: nn.Module, state_dict: Mapping[str, Any], *, topology: str = "replace", strict: bool = True
+) -> nn.Module:
+    """Load a checkpoint, with its wiring: masked layers take it over, and plain ones become masked.
+
+    ``model.load_state_dict(state_dict)`` does so for layers that are masked already. A dense checkpoint brings no
+    wiring: masked layers keep theirs.
+
+    Parameters
+    ----------
+    model : Module
+    state_dict : mapping
+        Of this model, dense or sparse.
+    topology : {"replace", "raise"}
+        What to do where the checkpoint's wiring is another than the model's.
+    strict : bool
+        Whether keys that are missing or unexpected are an error.
+
+    Returns
+    -------
+    Module
+        The model itself.
+
+    Raises
+    ------
+    RuntimeError
+        If the wiring differs and `topology` is "raise", or keys or shapes do not fit. The model is then as it was.
+    ValueError
+        If `topology` is neither.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> trained = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)
+    >>> model = egt.load_state_dict(nn.Sequential(nn.Linear(8, 4)), trained.state_dict())
+    >>> topology_digest(model) == topology_digest(trained)
+    True
+    """
+    check_model(model)
+    if topology not in ("replace", "raise"):
+        raise ValueError(f"topology must be 'replace' or 'raise', got {topology!r}")
+    layers = {name: layer for layer in candidates(model) for name in layer.names}
+    expected, problems, other, plain = dict(model.state_dict()), [], [], {}
+    for name, layer in layers.items():
+        key = f"{name}.mask" if name else "mask"
+        mask = state_dict.get(key)
+        if isinstance(layer.module, Masked):
+            expected.pop(key, None)
+        if mask is None or not (isinstance(layer.module, Masked) or not layer.obstacle):
+            continue
+        expected[key] = mask
+        if not isinstance(mask, Tensor) or not layer.layout.has_mask_shape(mask.shape):
+            problems.append(f"{key!r} is no mask of layer {name!r}, {layer.shape}")
+        elif not isinstance(layer.module, Masked):
+            plain[name] = mask
+        if not isinstance(layer.module, Masked) or not _same(layer.module.topology, mask):
+            other.append(name)
+    if other and topology == "raise":
+        raise RuntimeError(f"the wiring of the checkpoint differs from the model's in the layers {other}")
+    if strict:
+        problems += [f"{key!r} is missing" for key in expected if key not in state_dict]
+        problems += [f"{key!r} is unexpected" for key in state_dict if key not in expected]
+    for key, value in state_dict.items():
+        given, needed = (getattr(tensor, "shape", ()) for tensor in (value, expected.get(key, value)))
+        if given != needed:
+            problems.append(f"{key!r} has the shape {tuple(given)}, {tuple(needed)} is needed")
+    if problems:
+        raise RuntimeError(f"the checkpoint does not fit the model: {'; '.join(problems)}")
+    for name, mask in plain.items():
+        if not isinstance(layers[name].module, Masked):  # a layer may have several names
+            install(layers[name].module, mask.to(torch.bool), "given")
+    model.load_state_dict(state_dict, strict=strict)
+    return model
+
+
+def check_topology(model: nn.Module, group: Any = None) -> None:
+    """Check that all processes of a group have the same wiring, before DistributedDataParallel or FSDP wraps the model.
+
+    Wrapping broadcasts the buffers of the first process, and with them its masks: afterwards nothing differs any more,
+    and what the other processes had is lost. All processes of the group must call this.
+
+    Parameters
+    ----------
+    model : Module
+    group : ProcessGroup, optional
+        The default group if not given.
+
+    Raises
+    ------
+    ValueError
+        On every process, if the digests differ; it says which processes have which.
+    """
+    import torch.distributed as dist
+
+    digests: list[Any] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(digests, topology_digest(model), group=group)
+    if len(set(digests)) > 1:
+        listed = "; ".join(
+            f"{digest[:12]} on {[rank for rank, its in enumerate(digests) if its == digest]}"
+            for digest in dict.fromkeys(digests)
+        )
+        raise ValueError(
+            f"processes have different wiring: digests {listed}; sparsify with the same rng on all of them"
+        )
+
+
+def _digest(masks: Mapping[str, Tensor]) -> str:
+    state = hashlib.sha256()
+    for name, mask in masks.items():
+        state.update(f"{name} {tuple(mask.shape)}\n".encode())
+        state.update(mask.cpu().contiguous().numpy().tobytes())
+    return state.hexdigest()
+
+
+def _same(mask: Tensor, other: Tensor) -> bool:
+    return mask.shape == other.shape and torch.equal(mask.cpu(), other.to(torch.bool).cpu())
