@@ -240,11 +240,11 @@ def register(plain: type[nn.Module], masked: type[Masked]) -> None:
     Parameters
     ----------
     plain : type
-        Its parameter ``weight`` is (out, in / groups, ...), with attributes ``groups`` and ``transposed`` where these
-        are not 1 and False; transposed means (in, out / groups, ...).
+        Its parameter ``weight`` is (out, in / groups, ...), ``groups`` an attribute where it is not 1.
     masked : type
         A subclass of `Masked` and then of `plain`, without state of its own. Its ``forward`` computes what that of
-        `plain` does, with ``self.masked_weight()`` where the weight is used.
+        `plain` does, with ``self.masked_weight()`` where the weight is used. ``transposed = True`` in the class says
+        that the weight is (in, out / groups, ...).
 
     Raises
     ------
@@ -291,8 +291,8 @@ def install(
     module.family, module.note, module.recipe = family, note, recipe
     if rescale:
         layout = module.layout
-        inputs, dense = layout.fan_in(module.mask), layout.fan_in(torch.ones_like(module.mask))
-        scale = (dense / inputs.clamp(min=1)).sqrt().to(module.weight.dtype)
+        inputs = layout.fan_in(module.mask).clamp(min=1)
+        scale = (module.weight.numel() / layout.shape.n_right / inputs).sqrt().to(module.weight.dtype)
         module.weight.mul_(layout.by_unit(scale))
     module.zero_off_mask(*([] if module.weight.grad is None else [module.weight.grad]))
 

@@ -122,7 +122,7 @@ class Masked(nn.Module):
     def extra_repr(self) -> str:
         """Show the plain layer's arguments, the family and the density."""
         mask = self.topology
-        density = mask.float().mean().item() if mask.numel() else 0.0
+        density = int(mask.count_nonzero()) / max(1, mask.numel())
         return f"{super().extra_repr()}, family={self.family!r}, density={density:.4g}"
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:

@@ -120,9 +120,11 @@ class Layout:
     transposed: bool = False
 
     @classmethod
-    def of(cls, module: Any) -> "Layout":
-        """Return the layout of a layer's weight; where the layer does not say otherwise, a plain linear one's."""
-        groups, transposed = getattr(module, "groups", 1), getattr(module, "transposed", False)
+    def of(cls, module: Any, masked: Any = None) -> "Layout":
+        """Return the layout of a layer's weight, transposed if the layer or its masked class says so."""
+        groups, transposed = getattr(module, "groups", 1), getattr(module, "transposed", None)
+        if transposed is None:
+            transposed = getattr(masked, "transposed", False)
         first, second, *kernel = module.weight.shape
         n_left, n_right = (first, second * groups) if transposed else (second * groups, first)
         return cls(LayerShape(n_left, n_right, tuple(kernel), groups), transposed)
@@ -175,8 +177,12 @@ class Layout:
 
     def fan_in(self, mask: Tensor) -> Tensor:
         """Return the number of weights that reach each output, shape (n_right,)."""
-        kernel = math.prod(self.shape.kernel) // max(1, mask.shape[2:].numel())
-        return self._units(mask).sum(dim=(1, 3)).flatten() * kernel
+        units, per_entry = self._units(mask), math.prod(self.shape.kernel) // max(1, mask.shape[2:].numel())
+        if mask.is_cpu:  # ten times faster than PyTorch's sum of booleans
+            counts = torch.from_numpy(np.count_nonzero(units.numpy(), axis=(1, 3)))
+        else:
+            counts = units.sum(dim=(1, 3))
+        return counts.flatten() * per_entry
 
     def by_unit(self, values: Tensor) -> Tensor:
         """Return one value an output, shape (n_right,), in a form that broadcasts to the weight."""

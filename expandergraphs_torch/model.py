@@ -27,7 +27,7 @@ def density(model: nn.Module) -> float:
     """Return the fraction of possible edges that the masked layers have; 1 where there is none."""
     masks = {id(module.weight): module.topology for module in masked_modules(model).values()}.values()
     possible = sum(mask.numel() for mask in masks)
-    return sum(int(mask.sum()) for mask in masks) / possible if possible else 1.0
+    return sum(int(mask.count_nonzero()) for mask in masks) / possible if possible else 1.0
 
 
 def zero_off_mask(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:

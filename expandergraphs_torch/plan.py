@@ -214,7 +214,7 @@ def decide(
 
 def edges_and_pairs(layer: Masked) -> tuple[int, int]:
     """Return the numbers of edges that a masked layer has, and might have."""
-    return int(layer.topology.sum()), layer.topology.numel()
+    return int(layer.topology.count_nonzero()), layer.topology.numel()
 
 
 def radix_graphs(layers: list[Candidate], pattern: str, block: int, n_edges: int) -> dict[str, BipartiteGraph]:
@@ -230,7 +230,10 @@ def radix_graphs(layers: list[Candidate], pattern: str, block: int, n_edges: int
                 f"{after!r} has {b.n_left * block} inputs; include one chain at a time"
             )
     sizes = [next(iter(grids.values())).n_left, *(grid.n_right for grid in grids.values())]
-    net = family_net("radix", sizes, n_edges=n_edges // block**2)
+    try:
+        net = family_net("radix", sizes, n_edges=n_edges // block**2)
+    except GenerationError as error:
+        raise GenerationError(f"{error}; counted in blocks of {block} x {block}") if block > 1 else error from None
     return {name: block_expander(graph, block) for name, graph in zip(grids, net.layers, strict=True)}
 
 

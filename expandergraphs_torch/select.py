@@ -48,7 +48,7 @@ class Candidate:
     @property
     def layout(self) -> Layout:
         """How its weight lies, where it can carry a mask or does."""
-        return Layout.of(self.module)
+        return _layout(self.module)
 
     @property
     def shape(self) -> LayerShape:
@@ -160,7 +160,7 @@ def _obstacle(module: Any) -> str:
     ]
     if taken:
         return f"it has an attribute {taken[0]!r} of its own, which a masked layer needs"
-    shape = Layout.of(module).shape
+    shape = _layout(module).shape
     if shape.n_left == shape.groups:
         return "it is depthwise" if shape.groups > 1 else "it has one input"
     if weight.numel() == 0:
@@ -168,6 +168,10 @@ def _obstacle(module: Any) -> str:
     if weight.is_inference() or 0 in weight.stride():
         return "its weight cannot be written to (an inference tensor, or an expanded one)"
     return ""
+
+
+def _layout(module: Any) -> Layout:
+    return Layout.of(module, MASKED_CLASSES.get(type(module)))
 
 
 def _memory(parameter: Any) -> int:

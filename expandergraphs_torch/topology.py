@@ -188,7 +188,8 @@ def load_state_dict(
             problems.append(f"{key!r} is no mask of layer {name!r}, {layer.shape}")
         elif not isinstance(layer.module, Masked):
             plain[name] = mask
-        if not isinstance(layer.module, Masked) or not _same(layer.module.topology, mask):
+            other.append(name)
+        elif not _same(layer.module.topology, mask):
             other.append(name)
     if other and topology == "raise":
         raise RuntimeError(f"the wiring of the checkpoint differs from the model's in the layers {other}")
