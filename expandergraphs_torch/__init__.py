@@ -2,7 +2,9 @@
 
 A whole model: `plan`, `sparsify`, `summary`, `bake`, `density`, `masked_modules`, `exclude_last`, `zero_off_mask`,
 `dense_state_dict`. Its wiring: `topology`, `topology_digest`, `topology_config`, `rebuild`, `load_state_dict`,
-`check_topology`. Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`, `MaskedConvTranspose1d`,
+`check_topology`. Pruning: `prune`, `GradualPruning`, `shuffle`, `reinitialise`.
+
+Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`, `MaskedConvTranspose1d`,
 `MaskedConvTranspose2d`, `MaskedConvTranspose3d`; `Masked` and `register` for others. Masks: `linear_mask`, `conv_mask`,
 `graph_from_mask`.
 """
@@ -13,6 +15,7 @@ except ModuleNotFoundError as error:
     message = "expandergraphs_torch needs torch: pip install 'expandergraphs[torch]'"
     raise ModuleNotFoundError(message, name="torch") from error
 
+from expandergraphs_torch.controls import reinitialise, shuffle
 from expandergraphs_torch.layers import (
     MaskedConv1d,
     MaskedConv2d,
@@ -27,6 +30,8 @@ from expandergraphs_torch.masked import Masked, Recipe
 from expandergraphs_torch.masks import conv_mask, graph_from_mask, linear_mask
 from expandergraphs_torch.model import bake, dense_state_dict, density, masked_modules, zero_off_mask
 from expandergraphs_torch.plan import LayerPlan, Plan, plan
+from expandergraphs_torch.prune import prune
+from expandergraphs_torch.schedules import GradualPruning, PruningStep
 from expandergraphs_torch.select import exclude_last
 from expandergraphs_torch.sparsify import sparsify
 from expandergraphs_torch.summary import LayerSummary, Summary, summary
@@ -40,6 +45,7 @@ from expandergraphs_torch.topology import (
 )
 
 __all__ = [
+    "GradualPruning",
     "LayerPlan",
     "LayerSummary",
     "Masked",
@@ -51,6 +57,7 @@ __all__ = [
     "MaskedConvTranspose3d",
     "MaskedLinear",
     "Plan",
+    "PruningStep",
     "Recipe",
     "Summary",
     "bake",
@@ -64,8 +71,11 @@ __all__ = [
     "load_state_dict",
     "masked_modules",
     "plan",
+    "prune",
     "rebuild",
     "register",
+    "reinitialise",
+    "shuffle",
     "sparsify",
     "summary",
     "topology",

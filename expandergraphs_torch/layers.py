@@ -281,12 +281,13 @@ def plain_class(module: Masked) -> type[nn.Module] | None:
 def install(
     module: Any, mask: Tensor, family: str, note: str = "", recipe: Recipe | None = None, *, rescale: bool = False
 ) -> None:
-    """Turn a plain layer into a masked one, in place, and zero its weight and gradient off the mask.
+    """Turn a plain layer into a masked one, in place, or give a masked one another mask; zero its weight off it.
 
     With `rescale`, each unit's remaining weights are multiplied by sqrt(dense fan-in / actual fan-in), which keeps the
     variance of its output at initialisation.
     """
-    module.__class__ = MASKED_CLASSES[type(module)]
+    if not isinstance(module, Masked):
+        module.__class__ = MASKED_CLASSES[type(module)]
     module._set_mask(mask)
     module.family, module.note, module.recipe = family, note, recipe
     if rescale:

@@ -172,7 +172,7 @@ def decide(
         if isinstance(named, Mapping):
             _check_names(named, everything, include, request)
             include = list(named)
-    layers, twins = _untie(everything, select(everything, include, exclude))
+    layers, twins = untie(everything, select(everything, include, exclude))
     ready: dict[str, BipartiteGraph] | None = None
     if isinstance(family, Mapping):
         ready = _ready(family, layers, twins)
@@ -290,7 +290,7 @@ def _radix(layers: list[Candidate], request: Request) -> dict[str, BipartiteGrap
     return radix_graphs(layers, **kind, n_edges=total)  # type: ignore[arg-type]
 
 
-def _untie(
+def untie(
     everything: list[Candidate], chosen: list[Candidate]
 ) -> tuple[list[Candidate], list[tuple[Candidate, Candidate]]]:
     """Separate the layers that own a weight from those that share it with an earlier one."""

@@ -1,7 +1,7 @@
 """Which layers of a model can carry a mask, and which of them are meant."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from types import UnionType
 from typing import Any, TypeAlias
@@ -96,8 +96,10 @@ def candidates(model: nn.Module) -> list[Candidate]:
     return result
 
 
-def select(layers: list[Candidate], include: Selectors, exclude: Selectors) -> list[Candidate]:
-    """Return the layers that are included and not excluded and can carry a mask.
+def select(
+    layers: list[Candidate], include: Selectors, exclude: Selectors, *, masked_too: bool = False
+) -> list[Candidate]:
+    """Return the layers that are included and not excluded and can carry a mask, or also those that have one.
 
     Raises
     ------
@@ -105,6 +107,8 @@ def select(layers: list[Candidate], include: Selectors, exclude: Selectors) -> l
         If a selector matches no layer, a layer named explicitly cannot carry a mask, one is masked already, or none is
         left.
     """
+    if masked_too:
+        layers = [replace(layer, obstacle="") if _is_masked_by_us(layer.module) else layer for layer in layers]
     included = None if include is None else _as_selectors("include", include)
     for layer in layers if included is not None else ():
         if layer.obstacle and set(layer.names) & {item for item in included or () if isinstance(item, str)}:
@@ -112,7 +116,7 @@ def select(layers: list[Candidate], include: Selectors, exclude: Selectors) -> l
     chosen = layers if included is None else _matching("include", included, layers)
     dropped = [] if exclude is None else _matching("exclude", _as_selectors("exclude", exclude), layers)
     masked = [layer.name for layer in chosen if isinstance(layer.module, Masked) and layer not in dropped]
-    if masked:
+    if masked and not masked_too:
         raise ValueError(f"layers {masked} are masked already: exclude them, or bake the model first")
     result = [layer for layer in chosen if layer not in dropped and not layer.obstacle]
     if not result:
@@ -168,6 +172,10 @@ def _obstacle(module: Any) -> str:
     if weight.is_inference() or 0 in weight.stride():
         return "its weight cannot be written to (an inference tensor, or an expanded one)"
     return ""
+
+
+def _is_masked_by_us(module: nn.Module) -> bool:
+    return isinstance(module, Masked) and type(module) in MASKED_CLASSES.values() and "weight" in module._parameters
 
 
 def _layout(module: Any) -> Layout:
