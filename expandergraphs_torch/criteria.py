@@ -98,9 +98,10 @@ class Scoring:
                 f"synflow needs batches of floats x, or (x, ...), to know the shape; got {type(x).__name__}"
             )
         device = next(iter(weights.values())).device
-        others = [*self.model.named_parameters(), *self.model.named_buffers()]
-        changed = {name: _linear_part(name, tensor.detach()) for name, tensor in others if tensor.is_floating_point()}
-        changed |= {self._key(name): weight for name, weight in weights.items()}
+        changed = {self._key(name): weight for name, weight in weights.items()}
+        for name, tensor in (*self.model.named_parameters(), *self.model.named_buffers()):
+            if name not in changed and tensor.is_floating_point():
+                changed[name] = _linear_part(name, tensor.detach())
         ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=device)
         with _evaluating(self.model):
             output = functional_call(self.model, changed, (ones,))

@@ -123,7 +123,8 @@ def keep_largest(scores: Scores, masks: Masks, n_keep: int) -> Masks:
     flat, end = np.empty(sum(alive.values()), dtype=kind), 0
     for name, values in scores.items():
         end += alive[name]
-        present = values[masks[name].to(values.device)].cpu()
+        whole = alive[name] == values.numel()
+        present = (values.flatten() if whole else values[masks[name].to(values.device)]).cpu()
         flat[end - alive[name] : end] = (present.float() if present.element_size() < 4 else present).numpy()
     place = flat.size - n_keep
     flat.partition(place)
@@ -133,11 +134,12 @@ def keep_largest(scores: Scores, masks: Masks, n_keep: int) -> Masks:
     kept = {}
     for name, values in scores.items():
         mask = masks[name].to(values.device)
-        ties = ((values == threshold) & mask).flatten().nonzero()[:, 0][:n_ties]
-        n_ties -= ties.numel()
-        chosen = ((values > threshold) & mask).flatten()
-        chosen[ties] = True
-        kept[name] = chosen.reshape(mask.shape).to(masks[name].device)
+        chosen, ties = (values >= threshold) & mask, (values == threshold) & mask
+        n_here = int(ties.count_nonzero())
+        if n_here > n_ties:
+            chosen.view(-1)[ties.flatten().nonzero()[n_ties:, 0]] = False
+        n_ties -= min(n_here, n_ties)
+        kept[name] = chosen.to(masks[name].device)
     return kept
 
 
