@@ -19,7 +19,8 @@ families: `study`.
 
 Plots: `expandergraphs.plotting` (biadjacencies, networks, spectra), `expandergraphs.plotting_study` (expansion,
 sigma_2, degrees), `expandergraphs.plotting_heat` (heat over time, distances, scree),
-`expandergraphs.plotting_heat_network` (networks coloured by heat, animations), `expandergraphs.plotting_adjacency`.
+`expandergraphs.plotting_heat_network` (networks coloured by heat, animations), `expandergraphs.plotting_adjacency`,
+`expandergraphs.plotting_pruning` (sparsity, threshold and accuracy over training).
 They draw on an ``ax``, best of a ``matplotlib.figure.Figure(layout="constrained")``.
 """
 

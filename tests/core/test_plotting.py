@@ -6,6 +6,7 @@ from scipy.spatial.distance import pdist
 
 import expandergraphs as eg
 from expandergraphs import plotting
+from expandergraphs.plotting_pruning import pruning_figure
 from expandergraphs.spectral import dense
 
 
@@ -181,3 +182,34 @@ def test_nothing_to_draw_is_refused(ax):
         plotting.plot_accuracy({}, ax)
     with pytest.raises(ValueError, match="has no pairs to draw"):
         plotting.draw_biadjacency(eg.BipartiteGraph.from_edges(0, 3, []), ax)
+
+
+# --- pruning ---
+
+HISTORY = [(10, 1.0, 0.0), (20, 0.4, 0.02), (30, 0.1, 0.05)]
+
+
+def test_pruning_over_time():
+    other = [(10, 0.5, 0.01), (30, 0.2, 0.02)]
+    figure = pruning_figure({"one": HISTORY, "two": other}, {"two": ([5, 30], [90.0, 91.5]), "dense": ([30], [95.0])})
+    sparsity, threshold, accuracy = figure.axes
+    np.testing.assert_allclose(sparsity.lines[0].get_xydata(), [[10, 0], [20, 60], [30, 90]])
+    np.testing.assert_allclose(threshold.lines[1].get_xydata(), [[10, 0.01], [30, 0.02]])
+    np.testing.assert_allclose(accuracy.lines[0].get_xydata(), [[5, 90], [30, 91.5]])
+    assert accuracy.lines[0].get_color() == sparsity.lines[1].get_color()
+    assert accuracy.lines[1].get_color() not in {line.get_color() for line in sparsity.lines}
+    assert [text.get_text() for text in accuracy.get_legend().get_texts()] == ["two", "dense"]
+    assert len(pruning_figure({"one": HISTORY}).axes) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({},), "at least one history with a pruning in it is needed, got {}"),
+        (({"one": []},), "at least one history with a pruning"),
+        (({"one": HISTORY}, {"one": ([1, 2], [90.0])}), r"of 'one' must be as many, got shapes \(2,\) and \(1,\)"),
+    ],
+)
+def test_pruning_that_cannot_be_drawn(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pruning_figure(*arguments)
