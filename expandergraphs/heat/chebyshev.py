@@ -55,15 +55,14 @@ def coefficients(taus: Array, degree: int) -> Array:
     return scaled
 
 
-def chebyshev_vectors(apply: Callable[[Array], Array], start: Array, bound: float, degree: int) -> Iterator[Array]:
-    """Yield ``T_k(1 - 2 A / bound)`` times the columns of the start, for k from 0 to the degree."""
+def chebyshev_vectors(apply: Callable[[Array], Array], start: Array, bound: float) -> Iterator[Array]:
+    """Yield ``T_k(1 - 2 A / bound)`` times the columns of the start, for k = 0, 1, ..."""
     before, here = np.zeros_like(start), start
     scratch, factor = np.empty_like(start), 1.0
-    yield here
-    for _ in range(degree):
+    while True:
+        yield here
         following = apply(here)
         following *= -2 * factor / bound
         following += np.multiply(here, factor, out=scratch)
         following -= before
         before, here, factor = here, following, 2.0
-        yield here

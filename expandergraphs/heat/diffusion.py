@@ -57,6 +57,12 @@ class Diffusion:
         No eigenvalue of the scaled K exceeds the bound, and no positive one lies below the gap.
     exponent : int
         K is the symmetric form of the Laplacian times ``2**-exponent``, so times are multiplied by ``2**exponent``.
+    count : int
+        Number of components.
+    labels : ndarray of int, shape (n,)
+        Component of each node.
+    sizes : ndarray of int, shape (count,)
+        Number of nodes of each component.
     root : ndarray, shape (n, 1)
         The null vectors of K, one beside the other: the entries of g.
     scale : ndarray, shape (n, 1)
@@ -70,10 +76,11 @@ class Diffusion:
         weights = heat_weights(net)
         self.n = weights.shape[0]
         # Edges lead both ways, so that the strong components are the components; the weak ones take a transposition.
-        self.count, self._labels = csgraph.connected_components(weights, connection="strong")
+        self.count, self.labels = csgraph.connected_components(weights, connection="strong")
+        self.sizes = np.bincount(self.labels, minlength=self.count)
         # Sums over components, for `kept`, are taken over nodes in this order.
-        self._order = np.argsort(self._labels, kind="stable") if self.count > 1 else slice(None)
-        self._starts = np.concatenate([[0], np.cumsum(np.bincount(self._labels, minlength=self.count))[:-1]])
+        self._order = np.argsort(self.labels, kind="stable") if self.count > 1 else slice(None)
+        self._starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
         self.kind, self.exponent, self.scale = kind, 0, np.ones((self.n, 1))
         self._outer: Array | None = None
         if kind == "combinatorial":
@@ -90,9 +97,9 @@ class Diffusion:
         else:
             degrees, lightest = weights.sum(axis=1), float(weights.data.min(initial=1.0))
             largest = np.zeros(self.count)
-            np.maximum.at(largest, self._labels, degrees)
+            np.maximum.at(largest, self.labels, degrees)
             joined = degrees > 0
-            relative = np.divide(degrees, largest[self._labels], out=np.ones(self.n), where=joined)
+            relative = np.divide(degrees, largest[self.labels], out=np.ones(self.n), where=joined)
             if relative.min(initial=1.0) < 1e-200:
                 raise ValueError("the degrees of one component range over more than 200 decades: rescale the weights")
             self.root, self._diagonal = np.sqrt(relative)[:, None], joined[:, None].astype(float)
@@ -105,7 +112,7 @@ class Diffusion:
             self.bound, self.gap = (2.0, lightest / float(degrees.sum()) / self.n) if joined.any() else (0.0, 0.0)
         self.nbytes = weights.data.nbytes + weights.indices.nbytes + weights.indptr.nbytes
         self._weights = self._sums(self.root)
-        members = (self.root[:, 0], self._labels, np.arange(self.n + 1))
+        members = (self.root[:, 0], self.labels, np.arange(self.n + 1))
         self._members = sparse.csr_array(members, shape=(self.n, self.count)).T.tocsr()
         self._blocks = row_blocks(weights)
         n_threads = min(n_processors(), max(len(self._blocks), self.n // _ROWS))
@@ -134,6 +141,14 @@ class Diffusion:
         product += self._spread(sums * (self.bound / 2))
         return product
 
+    def matrix(self) -> sparse.csr_array:
+        """Return K itself, with its null vectors."""
+        weights = sparse.vstack([sparse.csr_array((0, self.n)), *(matrix for _, matrix in self._blocks)])
+        if self._outer is not None:
+            outer = sparse.diags_array(self._outer[:, 0])
+            weights = outer @ weights @ outer
+        return (sparse.diags_array(self._diagonal[:, 0]) - weights).tocsr()
+
     def kept(self, x: Array) -> Array:
         """Return the projection of the columns of x on the null vectors: what is left at saturation."""
         return self._spread(self._sums(x))
@@ -145,7 +160,7 @@ class Diffusion:
         return sums
 
     def _spread(self, sums: Array) -> Array:
-        spread: Array = np.take(sums / self._weights, self._labels, axis=0)
+        spread: Array = np.take(sums / self._weights, self.labels, axis=0)
         spread *= self.root
         return spread
 

@@ -6,8 +6,8 @@ does not expand, so the error at t is at most |b| beta_m times the integral of |
 has positive numbers beside its diagonal, so that this entry never changes its sign, and the integral is
 |[T^(-1) (1 - exp(-t T))]_{m1}|. One run serves all times, the largest of which decides when it ends.
 
-Lanczos may take half as many steps as Chebyshev's expansion is known to need. Then that follows or, where there are
-fewer nodes than it takes, a dense decomposition.
+Lanczos may take half as many steps as Chebyshev's expansion is known to need. Then that follows or, where it is the
+cheaper one, a dense decomposition.
 
 Rounding is estimated, not bounded: each step adds a relative error of some units roundoff times the bound on K, which
 acts on what heat has not yet levelled out. Against slow modes it cannot be made smaller by more steps; where it exceeds
@@ -19,16 +19,17 @@ Saad. Analysis of some Krylov subspace approximations to the matrix exponential 
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
 
+from expandergraphs.heat import dense
 from expandergraphs.heat.chebyshev import chebyshev_vectors, coefficients, degree_for
 from expandergraphs.heat.diffusion import Array, Diffusion
 from expandergraphs.heat.lanczos import Lanczos
 
-DENSE_LIMIT = 2000  # nodes
 MOST_STEPS = 2000  # of Lanczos: the eigenvectors of T take 32 MB
 _FEWEST_STEPS = 32
 _STORED = 1 << 26  # bytes, besides a multiple of the matrix's
@@ -104,7 +105,8 @@ def diffuse(operator: Diffusion, starts: Array, times: Array, tolerance: float) 
     largest = float(np.sqrt(np.einsum("ik,ik->k", starts, starts)).max())
     degree = degree_for(float(last[0]) * operator.bound / 2, tolerance / 8 / largest)
     most_steps = min(max(degree // 2, _FEWEST_STEPS), MOST_STEPS)
-    if operator.n <= DENSE_LIMIT:
+    is_dense = operator.n <= dense.DENSE_LIMIT and degree > operator.n**2 / 100  # by then that is cheaper
+    if is_dense:
         most_steps = min(most_steps, max(operator.n, _FEWEST_STEPS))
     run = Lanczos(operator.apply, starts, 2 * operator.nbytes + _STORED)
     while run.steps < most_steps:
@@ -116,11 +118,11 @@ def diffuse(operator: Diffusion, starts: Array, times: Array, tolerance: float) 
             ]
             factors, errors = map(np.stack, zip(*found, strict=True))
             return Diffused(operator.add_up(run.basis(), factors), "Lanczos", run.products, errors.max(axis=0))
-    if operator.n <= min(run.steps, DENSE_LIMIT):
+    if is_dense:
         return _dense(operator, starts, times, run.products)
     rounded = np.max([part.rounding(times, operator.bound, beta) for part, beta in _parts(run)], axis=0)
     factors = coefficients(times * operator.bound / 2, degree)
-    vectors = chebyshev_vectors(operator.apply, starts, operator.bound, degree)
+    vectors = islice(chebyshev_vectors(operator.apply, starts, operator.bound), degree + 1)
     sums = operator.add_up(vectors, np.broadcast_to(factors, (starts.shape[1], *factors.shape)))
     return Diffused(sums, "Chebyshev", run.products + degree, rounded + tolerance / 4)
 

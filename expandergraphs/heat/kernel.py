@@ -1,31 +1,41 @@
 """The heat kernel signature: how much of its own heat a node has kept after a time.
 
 [H(t)]_ii = sum_k exp(-t l_k) u_k(i)^2. The part of the eigenvalue 0, which stays for ever, is known: 1 over the size of
-i's component, or d_i over the sum of its degrees. The rest is b'exp(-t L)b for a start b that is e_i without its part
-in the null vectors. Gauss' rule and Radau's with a node at 0 enclose it (`expandergraphs.heat.quadrature`). Rounding
-moves eigenvalues by some unit roundoffs of the norm of L; how far that moves the ends is added to the stated error.
+i's component, or d_i over the sum of its degrees. The rest is f(t) = b'exp(-t K)b for a start b that is e_i without its
+part in the null vectors.
+
+In large networks it is expanded in Chebyshev polynomials, to a degree known beforehand
+(`expandergraphs.heat.chebyshev`). As T_2k = 2 T_k^2 - 1 and T_2k+1 = 2 T_k T_k+1 - T_1, a product gives two of the
+b'T_k b, and half as many products as the degree do. The span of time is doubled until no heat is left that moves, or
+the latest time is reached, or rounding has become as large as the tolerance. Beyond that f lies between bounds: it
+falls, but at no higher rate than before, since log f is convex.
+
+Rounding is estimated. K + E in place of K changes f by at most |E| times the integral of the norms of exp(-s K) b and
+exp(-(t - s) K) b over s from 0 to t. By the same convexity that is at most t |E| (f(0) f(t))^(1/2). Some units roundoff
+of the bound on K are taken for |E|.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.heat.diffusion import Diffusion
-from expandergraphs.heat.lanczos import Lanczos
-from expandergraphs.heat.probes import Components
-from expandergraphs.heat.quadrature import Array, gauss, radau
+from expandergraphs.heat.chebyshev import chebyshev_vectors, coefficients, degree_for
+from expandergraphs.heat.dense import dense_blocks, is_small
+from expandergraphs.heat.diffusion import Array, Diffusion
 from expandergraphs.heat.signature import as_times
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.paths import positions_in
 
-_TOLERANCE = 5e-9  # leaves as much for rounding
-_ROUNDING = 8 * np.finfo(float).eps  # of the eigenvalues, in units of their bound
-_MOST_STEPS = 3000  # for one node these take some seconds
-_DENSE_LIMIT = 1500  # nodes; that many take a second
+_TOLERANCE = 2e-9  # of what is cut off; twice that, and rounding, make up 1e-8
+_ROUNDOFF = 2.0**-51
+_LATEST_TAU = 2.0**24  # 13,400 products; rounding may reach 1.5e-8
 _LATEST = 1e300
+_AT_REST = 40.0  # exp(-40) is no more than rounding
 _AT_ONCE = 32  # nodes
 
 
@@ -38,19 +48,20 @@ class HeatKernelSignature:
     times : ndarray, shape (n_t,)
     nodes : ndarray of int, shape (n_chosen,)
     values : ndarray, shape (n_t, n_chosen)
-    error : float
-        No value is further from the exact one, by the bounds and an estimate of rounding; at most 1e-8 but for times
-        so late that rounding alone is more. 0 where all eigenvectors were computed, and then exact to rounding.
+    error : ndarray, shape (n_t,)
+        How far the value of any node may be from the exact one: a proved bound on what was cut off, and an estimate of
+        rounding. At most 1e-8, but for heat that still moves where t times the largest eigenvalue exceeds some 1e7:
+        there rounding is in the way.
     """
 
     times: Array = field(repr=False)
     nodes: NDArray[np.int64] = field(repr=False)
     values: Array
-    error: float
+    error: Array
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
-        for array in (self.times, self.nodes, self.values):
+        for array in (self.times, self.nodes, self.values, self.error):
             array.setflags(write=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -67,9 +78,10 @@ def heat_kernel_signature(
     r"""Compute the diagonal of the heat kernel, :math:`[e^{-tL}]_{ii}`, for chosen nodes and times.
 
     It is the share of its heat that a node has kept, or got back, at time t; the sum over all nodes is the heat trace.
-    Networks whose components can be decomposed in about two seconds are; in others every node takes Lanczos steps of
-    its own, until the error is at most 1e-8. All 27,000 nodes of a large network take as many times longer than one.
-    Where decomposed, the last digits are LAPACK's and may differ with its number of threads.
+    All eigenvectors are computed where that takes no longer than for one component of 3,000 nodes; the last digits are
+    then LAPACK's and may differ with its number of threads. In other networks every 32 nodes take products of their
+    own: some ``2 (t lambda)^(1/2)`` of them, lambda being the largest eigenvalue, or as many as it takes for heat to
+    come to rest, and 13,400 at most: later values lie within bounds, whose distance is part of the error.
 
     Parameters
     ----------
@@ -89,8 +101,7 @@ def heat_kernel_signature(
     Raises
     ------
     ValueError
-        If a weight is negative, an argument out of range, or the bounds are still too far apart after 3,000 steps: late
-        times, for which weights over many decades matter, may take more than any number of steps.
+        If a weight is negative or an argument out of range.
 
     See Also
     --------
@@ -109,57 +120,91 @@ def heat_kernel_signature(
     [[1.0, 1.0, 1.0, 1.0], [0.2637, 0.4968, 0.4968, 0.4968], [0.25, 0.25, 0.25, 0.25]]
     """
     net, times = as_net(net), as_times(t)
-    chosen = positions_in("nodes", nodes, net.n_nodes)
-    components, diffusion = Components(net, laplacian), Diffusion(net, laplacian)
-    saturated = (diffusion.root * diffusion.kept(1 / diffusion.root))[:, 0] / components.sizes[components.labels]
-    values, error, finite = np.tile(saturated[chosen], (times.size, 1)), 0.0, np.isfinite(times)
-    if components.work <= _DENSE_LIMIT**3:
-        values[finite] = _dense(components, times[finite])[:, chosen]
+    chosen, operator = positions_in("nodes", nodes, net.n_nodes), Diffusion(net, laplacian)
+    kept = (operator.root * operator.kept(1 / operator.root))[chosen, 0] / operator.sizes[operator.labels[chosen]]
+    values, error = np.tile(kept, (times.size, 1)), np.full(times.size, 8 * _ROUNDOFF)
+    with np.errstate(over="ignore"):
+        scaled = np.minimum(np.ldexp(times, operator.exponent), _LATEST)
+    moving = np.isfinite(times) & (scaled * operator.gap < _AT_REST)
+    if not moving.any():
+        return HeatKernelSignature(times, chosen, values, error)
+    taus = scaled[moving] * (operator.bound / 2)
+    if is_small(operator):
+        rest, error[moving] = _decomposed(operator, chosen, taus)
+        values[moving] += rest
     else:
-        unit = 2.0**diffusion.exponent
-        scaled = np.minimum(times[finite], _LATEST / unit) * unit
         for start in range(0, chosen.size, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            rest, worst = _enclosed(diffusion, chosen[some], scaled)
-            values[finite, some] += rest
-            error = max(error, worst)
+            rest, worst = _expanded(operator, chosen[some], taus)
+            values[moving, some] += rest
+            error[moving] = np.maximum(error[moving], worst)
     return HeatKernelSignature(times, chosen, values, error)
 
 
-def _dense(components: Components, times: Array) -> Array:
-    """Return the signature of all nodes by dense decompositions."""
-    values = np.empty((times.size, components.labels.size))
-    for nodes, blocks in components.blocks():
-        eigenvalues, vectors = np.linalg.eigh(blocks)
-        eigenvalues[:, 0] = 0.0  # what rounding made of it would decay at last
-        for row, time in zip(values, times, strict=True):
-            with np.errstate(over="ignore"):
-                decay = np.exp(-time * np.maximum(eigenvalues, 0.0))
-            row[nodes] = np.einsum("kij,kj->ki", vectors**2, decay)
-    return values
+def _decomposed(operator: Diffusion, chosen: NDArray[np.int64], taus: Array) -> tuple[Array, Array]:
+    """Return what nodes keep, besides what stays for ever, shape (n_t, n_chosen), and its largest errors."""
+    rest, most = np.zeros((2, taus.size, operator.n))
+    for nodes, blocks in dense_blocks(operator):
+        null = operator.root[nodes, 0] / np.sqrt((operator.root[nodes, 0] ** 2).sum(axis=1, keepdims=True))
+        null = null[:, :, None]
+        # As in products: otherwise rounding mixes slow modes with what is known.
+        blocks += operator.bound / 2 * null * null.mT
+        values, vectors = np.linalg.eigh(blocks)
+        vectors -= null * (null.mT @ vectors)
+        rates = values * (2 / operator.bound) if operator.bound else values
+        for found, shift in ((rest, 0.0), (most, 2 * _ROUNDOFF)):
+            decay = np.exp(-np.maximum(rates - shift, 0.0)[:, :, None] * taus)
+            found[:, nodes] = np.moveaxis(vectors**2 @ decay, -1, 0)
+    return rest[:, chosen], _rounding(taus, most[:, chosen])
 
 
-def _enclosed(diffusion: Diffusion, nodes: NDArray[np.int64], times: Array) -> tuple[Array, float]:
-    """Return what some nodes keep, besides what stays for ever, shape (n_t, n_nodes), and its largest error."""
-    columns = np.arange(nodes.size)
-    starts = np.zeros((diffusion.n, nodes.size))
-    starts[nodes, columns] = 1.0
-    starts -= diffusion.kept(starts)
-    run, steps, blur = Lanczos(diffusion.apply, starts), 8, _ROUNDING * diffusion.bound
+def _expanded(operator: Diffusion, nodes: NDArray[np.int64], taus: Array) -> tuple[Array, Array]:
+    """Return the same for some nodes of a large network."""
+    starts = np.zeros((operator.n, nodes.size))
+    starts[nodes, np.arange(nodes.size)] = 1.0
+    starts -= operator.kept(starts)
+    moments, last, end = _moments(operator, starts), np.clip(taus.max(), 1e-9, _LATEST_TAU), 1.0
+    known = [next(moments)]
+
+    def at(times: Array, degree: int) -> tuple[Array, Array]:
+        rest = np.maximum(np.einsum("tj,jk->tk", coefficients(times, degree), np.array(known[: degree + 1])), 0.0)
+        return rest, 2 * _TOLERANCE + _rounding(times, rest)
+
     while True:
-        run.advance(steps - run.steps)
-        ends = np.zeros((4, times.size, nodes.size))
-        for column, (alphas, betas, norm) in enumerate(zip(run.alphas.T, run.betas.T, run.norms, strict=True)):
-            low, high = gauss(alphas, betas), radau(alphas, betas, 0.0)
-            for end, rule, shift in zip(ends, (low, high, low, high), (0.0, 0.0, blur, -blur), strict=True):
-                above = np.maximum(rule.nodes + shift, 0.0)
-                end[:, column] = norm**2 * (np.exp(-np.outer(times, above)) @ rule.weights)
-        half, error = (max(float((ends[i + 1] - ends[i]).max(initial=0.0)) / 2, 0.0) for i in (0, 2))
-        if half <= _TOLERANCE or run.exhausted:
-            return ends[:2].mean(axis=0), error
-        if steps >= _MOST_STEPS:
-            raise ValueError(
-                f"after {steps} steps the heat kernel signature is known to {half:.1g}, not to {2 * _TOLERANCE:.0e}, "
-                f"and more steps would hardly help: ask for earlier times, or for inf, which is exact"
-            )
-        steps = min(steps * 3 // 2, _MOST_STEPS)
+        end = min(end, last)
+        degree = degree_for(end, _TOLERANCE)
+        known += islice(moments, degree + 1 - len(known))
+        (before, full), errors = at(np.array([end / 2, end]), degree)
+        if end == last or full.max() <= _TOLERANCE:
+            break
+        end *= 2
+    rest, error = at(np.minimum(taus, end), degree)
+    later = taus > end
+    # From there on it falls, but no faster than it did last.
+    most, least = full + errors[1], np.maximum(full - errors[1], np.finfo(float).tiny)
+    lowest = least * np.exp(-np.outer(taus[later] - end, np.log((before + errors[0]) / least) * 2 / end))
+    rest[later], error[later] = (most + lowest) / 2, (most - lowest).max(axis=1) / 2
+    return rest, error
+
+
+def _moments(operator: Diffusion, starts: Array) -> Iterator[Array]:
+    """Yield b'T_k(1 - 2 K / bound)b for each column b and k = 0, 1, ...; a product gives two of them."""
+    zeroth, first = _dots(starts, starts), None
+    yield zeroth
+    for before, here in pairwise(chebyshev_vectors(operator.apply, starts, operator.bound)):
+        between = _dots(before, here)
+        first = between if first is None else first
+        yield 2 * between - first
+        yield 2 * _dots(here, here) - zeroth
+
+
+def _dots(x: Array, y: Array) -> Array:
+    products: Array = np.einsum("ik,ik->k", x, y)
+    return products
+
+
+def _rounding(taus: Array, rest: Array) -> Array:
+    """Estimate the largest error from rounding at each time, given what nodes keep."""
+    most = rest.max(axis=1, initial=0.0)
+    found: Array = 8 * _ROUNDOFF + np.minimum(2 * _ROUNDOFF * taus * np.sqrt(most), most)
+    return found

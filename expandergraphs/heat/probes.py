@@ -1,4 +1,4 @@
-"""The spectrum of a Laplacian: all of it where that is cheap, else what random vectors tell, with stated certainty.
+"""The spectrum of a Laplacian too large to decompose: what random vectors tell of it, with stated certainty.
 
 Each component has one eigenvalue 0, whose vector is known; these are counted, not computed. Write l_1 <= ... <= l_N for
 the others. Take vectors of independent standard normal numbers, without their part in the known vectors. Their parts in
@@ -8,72 +8,17 @@ l_1, ..., l_j follows the beta distribution with parameters p j / 2 and p (N - j
 `quadrature.mass_bounds` enclose l_j: where surely less than that share lies, l_j has not come yet.
 """
 
-from collections.abc import Iterator
 from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csgraph
 
-from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.heat.diffusion import Diffusion
 from expandergraphs.heat.lanczos import Lanczos
 from expandergraphs.heat.quadrature import BLUR, Array, MassBounds, mass_bounds
-from expandergraphs.layered import LayeredGraph
-from expandergraphs.operators import check_kind, laplacian
 
-DENSE_LIMIT = 3000  # nodes; that many take two seconds
-_AT_ONCE = 1 << 22  # numbers in a batch of dense blocks
 _POSITIONS = 2000  # eigenvalues bounded by quantiles of their own
 _ROUNDING = 1e-11  # of sums of shares
-
-
-class Components:
-    """A symmetric Laplacian, cut into its components; for the random walk, the symmetric one, which is similar.
-
-    Attributes
-    ----------
-    labels : ndarray of int, shape (n,)
-        Component of each node.
-    sizes : ndarray of int, shape (count,)
-        Number of nodes of each.
-    work : float
-        Sum of the cubes of the sizes: what decomposing them all takes.
-    is_small : bool
-        Whether that is no more than for one component of `DENSE_LIMIT` nodes.
-    """
-
-    def __init__(self, net: LayeredGraph | BipartiteGraph, kind: str) -> None:
-        check_kind(kind)
-        self.matrix = laplacian(net, "combinatorial" if kind == "combinatorial" else "symmetric")
-        self.labels: NDArray[np.int32] = csgraph.connected_components(self.matrix, directed=False)[1]
-        self.sizes = np.bincount(self.labels)
-        self.work = float((self.sizes.astype(float) ** 3).sum())
-        self.is_small = self.work <= DENSE_LIMIT**3
-
-    def blocks(self) -> Iterator[tuple[NDArray[np.intp], Array]]:
-        """Yield components of equal size: the nodes of each, shape (k, size), and its matrix, shape (k, size, size)."""
-        by_label = np.split(np.argsort(self.labels, kind="stable"), np.cumsum(self.sizes)[:-1])
-        entries, place = self.matrix.tocoo(), np.empty(self.labels.size, dtype=np.intp)
-        rows, columns = entries.coords
-        for size in np.unique(self.sizes):
-            alike = np.flatnonzero(self.sizes == size)
-            for some in np.array_split(alike, min(alike.size, alike.size * size**2 // _AT_ONCE + 1)):
-                nodes = np.stack([by_label[label] for label in some])
-                place[nodes] = np.arange(size)
-                number = np.full(self.sizes.size, -1)
-                number[some] = np.arange(some.size)
-                block = number[self.labels[rows]]
-                inside = block >= 0
-                dense = np.zeros((some.size, size, size))
-                dense[block[inside], place[rows[inside]], place[columns[inside]]] = entries.data[inside]
-                yield nodes, dense
-
-    def eigenvalues(self) -> Array:
-        """Return all eigenvalues, ascending; one of each component is set to 0."""
-        found = [np.linalg.eigvalsh(dense)[:, 1:].ravel() for _, dense in self.blocks()]
-        return np.sort(np.maximum(np.concatenate([np.zeros(self.sizes.size), *found]), 0.0))
 
 
 class Probes:

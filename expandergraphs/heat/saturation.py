@@ -18,13 +18,11 @@ from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csgraph
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.heat.diffusion import Array, Diffusion
 from expandergraphs.heat.signature import as_heat, evaluate
 from expandergraphs.layered import LayeredGraph, as_net
-from expandergraphs.operators import laplacian as laplacian_of
 
 _ACCURACY = 1e-6  # relative, of the time
 _POWERS = {"combinatorial": 0.0, "random_walk": 1.0, "symmetric": 0.5}  # of m / d_i
@@ -94,7 +92,7 @@ def saturation_time(
         raise ValueError(f"tolerance must be a positive number, got {tolerance!r}")
     operator, start = Diffusion(net, laplacian), as_heat(net, sources)
     rest = evaluate(operator, start, np.array([math.inf]), 1.0).values[0]
-    scale = _scale(net, laplacian).reshape(-1, *(1,) * (start.ndim - 1))
+    scale = _scale(operator).reshape(-1, *(1,) * (start.ndim - 1))
     at_start = _largest(scale * (start - rest))
     allowed = float(tolerance)
     if at_start <= allowed:
@@ -137,13 +135,12 @@ def saturation_time(
             raise ValueError(f"tolerance = {tolerance:g} is too close to rounding: try {16 * error.max():.1e}")
 
 
-def _scale(net: LayeredGraph, kind: str) -> Array:
+def _scale(operator: Diffusion) -> Array:
     """Return what a node's deviation is multiplied by."""
-    matrix = laplacian_of(net, "combinatorial")
-    degrees, labels = matrix.diagonal(), csgraph.connected_components(matrix, directed=False)[1]
-    means = np.bincount(labels, degrees) / np.bincount(labels) if degrees.size else degrees
-    relative: Array = np.divide(means[labels], degrees, out=np.ones_like(degrees), where=degrees > 0)
-    return relative ** _POWERS[kind]
+    degrees = operator.root[:, 0] ** 2  # relative to the largest of the component; for the combinatorial one, equal
+    means = np.bincount(operator.labels, degrees, minlength=operator.count) / operator.sizes
+    scale: Array = (means[operator.labels] / degrees) ** _POWERS[operator.kind]
+    return scale
 
 
 def _largest(deviations: Array) -> float:

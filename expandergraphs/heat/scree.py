@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from expandergraphs._checks import as_fraction, as_integer
 from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.heat.dense import eigenvalues, is_small
 from expandergraphs.heat.diffusion import Diffusion
-from expandergraphs.heat.probes import Components, Probes, as_probability
+from expandergraphs.heat.probes import Probes, as_probability
 from expandergraphs.heat.signature import as_times
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.rng import RNG, as_generator
@@ -147,13 +148,13 @@ def scree(
     n = net.n_nodes
     if n < 2:
         raise ValueError(f"a scree curve needs a second eigenvalue, so at least two nodes; {net!r} has {n}")
-    components, kept = Components(net, laplacian), min(max(1, round(share * n)), n - 1)
+    operator, kept = Diffusion(net, laplacian), min(max(1, round(share * n)), n - 1)
     details = {"times": times, "n_kept": kept, "n_nodes": n}
-    if components.is_small or components.sizes.size == n:
-        eigenvalues = components.eigenvalues()[1:]
-        values = _share(eigenvalues[:kept], eigenvalues[kept:], times, n * np.finfo(float).eps * eigenvalues[-1])
+    if is_small(operator):
+        every = np.ldexp(eigenvalues(operator)[1:], operator.exponent)
+        values = _share(every[:kept], every[kept:], times, n * np.finfo(float).eps * every[-1])
         return Scree(values, lower=values, upper=values, exact=True, failure_probability=0.0, **details)
-    probes = Probes(Diffusion(net, laplacian), products, stream)
+    probes = Probes(operator, products, stream)
     zeros = np.zeros(n - 1 - probes.n_values)
     ends = probes.enclosures(failure_probability)
     low, high = (np.concatenate([zeros, probes.unit * end]) for end in ends)

@@ -21,8 +21,9 @@ from numpy.typing import ArrayLike
 
 from expandergraphs._checks import as_integer
 from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.heat.dense import eigenvalues, is_small
 from expandergraphs.heat.diffusion import Diffusion
-from expandergraphs.heat.probes import Components, Probes, as_probability
+from expandergraphs.heat.probes import Probes, as_probability
 from expandergraphs.heat.quadrature import Array, Rule, gauss, radau
 from expandergraphs.heat.signature import as_times
 from expandergraphs.layered import LayeredGraph, as_net
@@ -120,12 +121,13 @@ def heat_trace(
     """
     net, times, failure_probability = as_net(net), as_times(t), as_probability(failure_probability)
     products, stream = as_integer("products", products, minimum=16), as_generator(rng)
-    components = Components(net, laplacian)
-    n, n_zeros = net.n_nodes, components.sizes.size
-    if components.is_small or n_zeros == n:
-        values = np.array([n_zeros + _sum(components.eigenvalues()[n_zeros:], t) for t in times.tolist()])
+    operator = Diffusion(net, laplacian)
+    n_zeros = operator.count
+    if is_small(operator):
+        moving = np.ldexp(eigenvalues(operator)[n_zeros:], operator.exponent)
+        values = np.array([n_zeros + _sum(moving, t) for t in times.tolist()])
         return HeatTrace(times, values, values, values, exact=True, failure_probability=0.0)
-    probes = Probes(Diffusion(net, laplacian), products, stream)
+    probes = Probes(operator, products, stream)
     low, high = probes.enclosures(failure_probability / 2)
     tail = failure_probability / (4 * max(1, times.size))
     # No eigenvalue lies below the least: what rounding put there is moved up.

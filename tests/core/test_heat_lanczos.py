@@ -1,3 +1,5 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,6 +123,6 @@ def test_the_coefficients_are_scaled_bessel_functions():
 def test_chebyshev_vectors():
     values = np.linspace(0, 3, 30)[:, None]
     start = np.random.default_rng(0).standard_normal((30, 2))
-    found = list(chebyshev_vectors(lambda x: values * x, start, 3.0, 40))
+    found = list(islice(chebyshev_vectors(lambda x: values * x, start, 3.0), 41))
     angles = np.arccos(1 - 2 * values / 3)
     np.testing.assert_allclose(found, [np.cos(k * angles) * start for k in range(41)], atol=1e-12)

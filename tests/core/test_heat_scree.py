@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph
+from expandergraphs.heat import dense as dense_way
 from expandergraphs.heat import probes
 from expandergraphs.heat.scree import scree
 from expandergraphs.operators import laplacian
@@ -46,7 +47,7 @@ def test_the_intervals_of_large_networks_hold_the_curve(net, kind, fraction):
     net = positive(net)
     exact = scree(net, [*TIMES, math.inf], fraction=fraction, laplacian=kind)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probes, "DENSE_LIMIT", 0)
+        patch.setattr(dense_way, "DENSE_LIMIT", 0)
         curve = scree(net, [*TIMES, math.inf], fraction=fraction, laplacian=kind, products=60, rng=0)
     assert (curve.lower <= exact + 1e-7).all()
     assert (exact <= curve.upper + 1e-7).all()
@@ -57,7 +58,7 @@ def test_the_intervals_of_large_networks_hold_the_curve(net, kind, fraction):
 @pytest.mark.parametrize("kind", ["combinatorial", "symmetric"])
 def test_failures_are_rarer_than_stated(kind, weighted, monkeypatch):
     """With a failure probability of one half; and the enclosures of single eigenvalues hold all at once."""
-    monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
     net = sparse_net(weighted=weighted)
     true = alpha(eigenvalues(net, kind), 11, TIMES)
     missed = 0
@@ -100,7 +101,7 @@ def test_closed_forms(monkeypatch):
     whole = (b - 1) * np.exp(-a * t) + (a - 1) * np.exp(-b * t) + np.exp(-(a + b) * t)
     np.testing.assert_allclose(curve, [*(2 * np.exp(-a * t) / whole), 2 / 5, 2 / 5])
     assert curve.n_kept == round(0.25 * 9) == 2
-    monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
     large = scree(eg.random_bipartite(190, 195, p=1), [0, 1e-2, math.inf], rng=0)
     assert not large.exact
     kept, first = large.n_kept, 194 * math.exp(-1.9)
@@ -116,7 +117,7 @@ def test_components_are_counted_exactly(monkeypatch):
     t = [0, 0.05, math.inf]
     exact = scree(net, t, fraction=1 / 180)
     np.testing.assert_allclose(exact, [1 / 179, exact[1], 1 / 2])
-    monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
     curve = scree(net, t, fraction=1 / 180, rng=0)
     assert not curve.exact
     np.testing.assert_allclose(curve[[0, 2]], exact[[0, 2]])
@@ -129,14 +130,14 @@ def test_components_are_counted_exactly(monkeypatch):
 
 def test_the_failure_probability_is_spent_once(monkeypatch):
     spent, enclosures = [], probes.Probes.enclosures
-    monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
     monkeypatch.setattr(probes.Probes, "enclosures", lambda self, p: spent.append(p) or enclosures(self, p))
     assert scree(sparse_net(), [0.1, 1], failure_probability=0.03, rng=0).failure_probability == 0.03
     assert sum(spent) <= 0.03
 
 
 def test_is_an_array(monkeypatch):
-    monkeypatch.setattr(probes, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 10)
     net = sparse_net()
     curve = scree(net, [0.1, 1], rng=0)
     assert isinstance(curve, np.ndarray)

@@ -15,6 +15,7 @@ from scipy.sparse.linalg import expm_multiply
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph, LayeredGraph
+from expandergraphs.heat import dense as dense_way
 from expandergraphs.heat import exponential
 from expandergraphs.heat.diffusion import Diffusion
 from expandergraphs.heat.signature import heat_signature
@@ -217,7 +218,7 @@ def test_all_ways_agree(monkeypatch):
     assert other.method == "Chebyshev"
     np.testing.assert_allclose(other, expected, atol=2 * TOLERANCE)
     monkeypatch.setattr(exponential, "MOST_STEPS", 2)
-    monkeypatch.setattr(exponential, "DENSE_LIMIT", 0)
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 0)
     assert heat_signature(net, times, sources=heat).method == "Chebyshev"
 
 
