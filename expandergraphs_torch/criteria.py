@@ -78,8 +78,12 @@ class Scoring:
         return self._batch
 
     def weights(self, masks: Masks) -> dict[str, Tensor]:
-        """Return the weights that the layers compute with, by layer name, apart from the model's graph."""
-        return {name: torch.where(masks[name], layer.weight.detach(), 0.0) for name, layer in self.layers.items()}
+        """Return the weights that the layers compute with, by layer name, to be read only: they may be its own."""
+        whole = {name: int(mask.count_nonzero()) == mask.numel() for name, mask in masks.items()}
+        return {
+            name: layer.weight.detach() if whole[name] else torch.where(masks[name], layer.weight.detach(), 0.0)
+            for name, layer in self.layers.items()
+        }
 
     def loss(self, weights: dict[str, Tensor]) -> Tensor:
         """Compute the loss with other weights, on copies of the buffers."""
@@ -146,7 +150,7 @@ def random(scoring: Scoring, masks: Masks) -> Scores:
 
 def magnitude(scoring: Scoring, masks: Masks) -> Scores:
     """Score by ``abs(w)``."""
-    return {name: weight.abs_() for name, weight in scoring.weights(masks).items()}
+    return {name: weight.abs() for name, weight in scoring.weights(masks).items()}
 
 
 def snip(scoring: Scoring, masks: Masks) -> Scores:

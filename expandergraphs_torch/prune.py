@@ -134,7 +134,7 @@ def keep_largest(scores: Scores, masks: Masks, n_keep: int) -> Masks:
     kept = {}
     for name, values in scores.items():
         mask = masks[name].to(values.device)
-        chosen, ties = (values >= threshold) & mask, (values == threshold) & mask
+        chosen, ties = ((values >= threshold) & mask).contiguous(), (values == threshold) & mask
         n_here = int(ties.count_nonzero())
         if n_here > n_ties:
             chosen.view(-1)[ties.flatten().nonzero()[n_ties:, 0]] = False

@@ -23,6 +23,7 @@ class ConvNet(nn.Module):
 
     def __init__(self):
         super().__init__()
+        torch.manual_seed(0)
         self.stem = nn.Conv2d(3, 8, 3)
         self.norm = nn.BatchNorm2d(8)
         self.grouped = nn.Conv2d(8, 8, 3, groups=2)
@@ -118,6 +119,13 @@ def test_ties_go_to_the_first_and_counts_are_exact(values, data):
     expected = sorted(places, key=lambda place: (place[0], int(place[1]), place[2]))[:n_keep]
     kept = keep_largest(scores, masks, n_keep)
     assert {(k, i) for k, mask in kept.items() for i in mask.nonzero()[:, 0].tolist()} == {p[1:] for p in expected}
+
+
+def test_ties_in_another_memory_format():
+    """Gradients of convolutions may come with their channels last; order is still that of the indices."""
+    ones = torch.ones(4, 3, 2, 2).contiguous(memory_format=torch.channels_last)
+    kept = keep_largest({"a": ones}, {"a": torch.ones(4, 3, 2, 2, dtype=torch.bool)}, 17)["a"]
+    assert kept.flatten().tolist() == [True] * 17 + [False] * 31
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
