@@ -243,8 +243,9 @@ def register(plain: type[nn.Module], masked: type[Masked]) -> None:
         Its parameter ``weight`` is (out, in / groups, ...), ``groups`` an attribute where it is not 1.
     masked : type
         A subclass of `Masked` and then of `plain`, without state of its own. Its ``forward`` computes what that of
-        `plain` does, with ``self.masked_weight()`` where the weight is used. ``transposed = True`` in the class says
-        that the weight is (in, out / groups, ...).
+        `plain` does, with ``self.masked_weight()`` where the weight is used. A zero weight must mean no edge: where the
+        forward standardises weights first, override ``masked_weight`` to do so on the edges only. ``transposed = True``
+        in the class says that the weight is (in, out / groups, ...).
 
     Raises
     ------
@@ -272,9 +273,9 @@ def register(plain: type[nn.Module], masked: type[Masked]) -> None:
     MASKED_CLASSES[plain] = masked
 
 
-def plain_class(module: Masked) -> type[nn.Module] | None:
-    """Return the class that a masked layer has when it is baked; None if it is not exactly a masked class."""
-    return next((plain for plain, masked in MASKED_CLASSES.items() if masked is type(module)), None)
+def plain_class(masked: type) -> type[nn.Module] | None:
+    """Return the class that layers of a masked class have when they are baked; None if it is none of these."""
+    return next((plain for plain, its in MASKED_CLASSES.items() if its is masked), None)
 
 
 @torch.no_grad()
@@ -299,9 +300,10 @@ def install(
 
 
 def uninstall(module: Any) -> None:
-    """Turn a masked layer back into a plain one, in place; its weight stays zero off the mask."""
-    module.zero_off_mask()
+    """Turn a masked layer back into a plain one, in place, with the weight that it computed with."""
+    with torch.no_grad():
+        module.weight.copy_(module.masked_weight())
     del module.mask
     for name in ("family", "note", "recipe", "_topology"):
         vars(module).pop(name, None)
-    module.__class__ = plain_class(module)
+    module.__class__ = plain_class(type(module))

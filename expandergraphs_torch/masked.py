@@ -81,9 +81,10 @@ class Masked(nn.Module):
         """The wiring, from inputs (left) to outputs (right)."""
         return self.layout.graph(self.topology)
 
+    @torch.inference_mode(False)  # a mask made in inference mode could not be trained or loaded later
     def _set_mask(self, mask: Tensor) -> None:
-        """Install a mask on the weight's device."""
-        self.register_buffer("mask", mask.to(self.weight.device))
+        """Install a copy of a mask on the weight's device: no two layers, and no checkpoint, share one."""
+        self.register_buffer("mask", mask.to(self.weight.device, copy=True))
         self._topology = mask if self.mask.is_meta else None
 
     def masked_weight(self) -> Tensor:
@@ -104,10 +105,10 @@ class Masked(nn.Module):
         layout = self.layout
         inputs = layout.fan_in(self.mask)
         bound = torch.where(inputs > 0, inputs.clamp(min=1).rsqrt(), 0.0).to(self.weight.dtype)
-        self.weight.uniform_(-1, 1).mul_(layout.by_unit(bound))
+        self.weight.uniform_(-1, 1).mul_(_beside(self.weight, layout.by_unit(bound)))
         self.zero_off_mask()
         if self.bias is not None:
-            self.bias.uniform_(-1, 1).mul_(bound)
+            self.bias.uniform_(-1, 1).mul_(_beside(self.bias, bound))
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode; on the way to evaluation, zero what an optimizer left off the mask.
@@ -162,3 +163,12 @@ def zero_outside(tensor: Any, mask: Any) -> None:
             mask = distribute_tensor(mask, tensor.device_mesh, tensor.placements, src_data_rank=None)
         tensor, mask = tensor.to_local(), mask.redistribute(placements=tensor.placements).to_local()
     tensor.masked_fill_(~mask, 0.0)
+
+
+def _beside(tensor: Any, values: Any) -> Any:
+    """Return values that every process has whole in a form that combines with the tensor, sharded or not."""
+    if not hasattr(tensor, "device_mesh"):
+        return values
+    from torch.distributed.tensor import DTensor, Replicate
+
+    return DTensor.from_local(values, tensor.device_mesh, [Replicate()] * tensor.device_mesh.ndim, run_check=False)

@@ -135,7 +135,6 @@ class Layout:
         sides = (n_left, n_right // groups) if self.transposed else (n_right, n_left // groups)
         return tuple(shape) in {(*sides, *kernel), (*sides, *[1] * len(kernel))}
 
-    @torch.inference_mode(False)  # a mask made in inference mode could not be trained or loaded later
     def mask(self, g: BipartiteGraph) -> Tensor:
         """Return the mask that a graph means, in the form that broadcasts to the weight.
 

@@ -54,9 +54,13 @@ def zero_off_mask(model: nn.Module, optimizer: torch.optim.Optimizer | None = No
     >>> bool(optimizer.state[model.weight]["momentum_buffer"][~model.mask].any())
     False
     """
+    for sharded in model.modules():
+        reshard: Any = getattr(sharded, "reshard", None)
+        if reshard is not None:
+            reshard()  # FSDP2 leaves whole copies of the weights after a forward without a backward
     for module in masked_modules(model).values():
         weight, others = module.weight, []
-        if weight.grad is not None:
+        if weight.is_leaf and weight.grad is not None:
             others.append(weight.grad)
         state: dict[str, Any] = optimizer.state.get(weight, {}) if optimizer is not None else {}
         others += [item for item in state.values() if isinstance(item, Tensor) and item.shape == weight.shape]
@@ -92,17 +96,23 @@ def dense_state_dict(model: nn.Module) -> dict[str, Tensor]:
     state = model.state_dict()
     # A module registered twice has its entries twice.
     masked = {name: m for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, Masked)}
-    _check_weights_are_their_own(masked)
-    for name in masked:
+    _check_weights_are_their_own(masked, sharded=True)
+    for name, module in masked.items():
         prefix = f"{name}." if name else ""
-        state[f"{prefix}weight"] = state[f"{prefix}weight"].clone()
-        zero_outside(state[f"{prefix}weight"], state.pop(f"{prefix}mask"))
+        weight, mask = state[f"{prefix}weight"], state.pop(f"{prefix}mask")
+        if hasattr(weight, "device_mesh"):
+            state[f"{prefix}weight"] = weight.clone()
+            zero_outside(state[f"{prefix}weight"], mask)
+        else:
+            state[f"{prefix}weight"] = module.masked_weight().detach()
     return state
 
 
-def _check_weights_are_their_own(masked: dict[str, Masked]) -> None:
+def _check_weights_are_their_own(masked: dict[str, Masked], *, sharded: bool = False) -> None:
     for name, module in masked.items():
-        if plain_class(module) is None or "weight" not in module._parameters:
+        # fully_shard of a layer makes it a subclass, of its own and then of the layer's class.
+        kind = type(module).__bases__[-1] if sharded and hasattr(module, "reshard") else type(module)
+        if plain_class(kind) is None or "weight" not in module._parameters:
             raise ValueError(
                 f"layer {name!r} ({type(module).__name__}) is not exactly a masked layer, or its weight is computed "
                 "from other parameters; remove the parametrization or pruning first"

@@ -155,6 +155,8 @@ def _obstacle(module: Any) -> str:
     weight = module._parameters.get("weight")
     if weight is None:
         return "its weight is computed from other parameters, as by pruning or weight normalisation"
+    if hasattr(weight, "device_mesh"):
+        return "its weight is sharded: make the model sparse before fully_shard"
     if nn.parameter.is_lazy(weight):
         return "its parameters are not initialised; run the model once"
     if "forward" in vars(module):

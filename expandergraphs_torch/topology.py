@@ -19,7 +19,7 @@ from expandergraphs.rng import streams
 from expandergraphs_torch.layers import install
 from expandergraphs_torch.masked import Masked, Recipe
 from expandergraphs_torch.model import masked_modules
-from expandergraphs_torch.select import candidates, check_model
+from expandergraphs_torch.select import Candidate, candidates, check_model
 from expandergraphs_torch.sparsify import draw_graphs
 
 _CONFIG_VERSION = 1
@@ -69,6 +69,13 @@ def topology_config(model: nn.Module) -> dict[str, Any]:
             )
         if module.recipe not in recipes:
             recipes.append(module.recipe)
+    layers = {layer.name: layer for layer in candidates(model)}
+    for recipe in recipes:
+        for name, mask in _masks(recipe, layers).items():
+            if layers[name].module.recipe == recipe and not _same(layers[name].module.topology, mask):
+                raise ValueError(
+                    f"layer {name!r} no longer has the wiring of its seed: something else was written there"
+                )
     written = [asdict(recipe) | {"spawn_key": list(recipe.spawn_key)} for recipe in recipes]
     return {
         "version": _CONFIG_VERSION,
@@ -112,11 +119,7 @@ def rebuild(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
             if name not in layers or layers[name].obstacle:
                 reason = layers[name].obstacle if name in layers else "there is no such layer"
                 raise ValueError(f"layer {name!r} cannot be wired: {reason}")
-        root = np.random.SeedSequence(recipe.entropy, spawn_key=recipe.spawn_key)
-        its_layers = [layers[name] for name in recipe.edges]
-        graphs = draw_graphs(recipe.family, its_layers, recipe.edges, recipe.pattern, recipe.block, streams(root))
-        for layer in its_layers:
-            chosen[layer.name] = layer.layout.mask(graphs[layer.name]), recipe
+        chosen |= {name: (mask, recipe) for name, mask in _masks(recipe, layers).items()}
     by_weight = {id(layers[name].module.weight): wiring for name, wiring in chosen.items()}
     wired = {
         layer.name: (layer, *by_weight[id(layer.module.weight)])
@@ -238,6 +241,14 @@ def check_topology(model: nn.Module, group: Any = None) -> None:
         raise ValueError(
             f"processes have different wiring: digests {listed}; sparsify with the same rng on all of them"
         )
+
+
+def _masks(recipe: Recipe, layers: Mapping[str, Candidate]) -> dict[str, Tensor]:
+    """Draw the masks of a recipe's layers, by name."""
+    its_layers = [layers[name] for name in recipe.edges]
+    root = np.random.SeedSequence(recipe.entropy, spawn_key=recipe.spawn_key)
+    graphs = draw_graphs(recipe.family, its_layers, recipe.edges, recipe.pattern, recipe.block, streams(root))
+    return {layer.name: layer.layout.mask(graphs[layer.name]) for layer in its_layers}
 
 
 def _digest(masks: Mapping[str, Tensor]) -> str:
