@@ -162,6 +162,28 @@ def test_training_on_two_processes_is_training_on_the_joint_batch(rank, path):
     assert_same(loaded.module, model)
 
 
+@on_two_processes
+def test_gradual_pruning_of_a_wrapped_model(rank, path):
+    """Every process decides the same from the same weights, and the result is that of one process."""
+
+    def prune_and_train(model, x):
+        optimizer = make_optimizer(model)
+        pruning = egt.GradualPruning(model, final_density=0.2, begin=1, end=5, every=2, optimizer=optimizer)
+        for _ in range(6):
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+            pruning.step()
+
+    plain = dense_network()
+    wrapped = nn.parallel.DistributedDataParallel(dense_network())
+    prune_and_train(plain, batch())
+    prune_and_train(wrapped, batch()[3 * rank : 3 * rank + 3])
+    egt.check_topology(wrapped)
+    assert_same(wrapped.module, plain)
+    assert egt.density(wrapped) == pytest.approx(0.2, abs=0.01)
+
+
 # --- FSDP2 ---
 
 

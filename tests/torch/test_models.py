@@ -291,12 +291,15 @@ def test_forwards_of_their_own(monkeypatch, name, plain, masked, layers, depthwi
     x = torch.randn(2, 3, 64, 64)
     nn.functional.cross_entropy(model.train()(x), torch.tensor([3, 7])).backward()
     optimizer.step()
+    early = copy.deepcopy(dense)
+    early.load_state_dict(egt.dense_state_dict(model))  # also while stored weights are not what is computed with
     for module in wired:
         assert np.array_equal(reached(module), module.graph.biadjacency.toarray() > 0)
     with torch.no_grad():
         expected, dense_state = model.eval()(x), egt.dense_state_dict(model)
         dense.load_state_dict(dense_state)  # strict
         torch.testing.assert_close(dense.eval()(x), expected)
+        torch.testing.assert_close(early.eval()(x), expected)
         torch.testing.assert_close(egt.bake(model)(x), expected)
     assert [type(module) for module in model.modules()] == [type(module) for module in dense.modules()]
 
