@@ -2,7 +2,8 @@
 
 A whole model: `plan`, `sparsify`, `summary`, `bake`, `density`, `masked_modules`, `exclude_last`, `zero_off_mask`,
 `dense_state_dict`. Its wiring: `topology`, `topology_digest`, `topology_config`, `rebuild`, `load_state_dict`,
-`check_topology`. Pruning: `prune`, `GradualPruning`, `shuffle`, `reinitialise`.
+`check_topology`. Pruning: `prune`, `GradualPruning`, `shuffle`, `reinitialise`. A model as a
+graph: `network_graph`.
 
 Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`, `MaskedConvTranspose1d`,
 `MaskedConvTranspose2d`, `MaskedConvTranspose3d`; `Masked` and `register` for others. Masks: `linear_mask`, `conv_mask`,
@@ -29,6 +30,7 @@ from expandergraphs_torch.layers import (
 from expandergraphs_torch.masked import Masked, Recipe
 from expandergraphs_torch.masks import conv_mask, graph_from_mask, linear_mask
 from expandergraphs_torch.model import bake, dense_state_dict, density, masked_modules, zero_off_mask
+from expandergraphs_torch.network import network_graph
 from expandergraphs_torch.plan import LayerPlan, Plan, plan
 from expandergraphs_torch.prune import prune
 from expandergraphs_torch.schedules import GradualPruning, PruningStep
@@ -70,6 +72,7 @@ __all__ = [
     "linear_mask",
     "load_state_dict",
     "masked_modules",
+    "network_graph",
     "plan",
     "prune",
     "rebuild",

@@ -107,7 +107,7 @@ class Scoring:
             if name not in changed and tensor.is_floating_point():
                 changed[name] = _linear_part(name, tensor.detach())
         ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=device)
-        with _evaluating(self.model):
+        with evaluating(self.model):
             output = functional_call(self.model, changed, (ones,))
         if not isinstance(output, Tensor):
             raise ValueError(f"synflow needs a model that returns a tensor, got {type(output).__name__}")
@@ -237,7 +237,7 @@ def _linear_part(name: str, tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Set the evaluation mode by itself: no layer's own ``train`` method is called."""
     modes = [(module, module.training) for module in model.modules()]
     try:
