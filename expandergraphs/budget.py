@@ -160,6 +160,60 @@ def spread(
     return tuple(share * area for share in shares)
 
 
+def spread_skips(
+    skips: Sequence[LayerShape], kept: Sequence[int], n_weights: int, *, pattern: str = "channel"
+) -> tuple[int, ...]:
+    """Decide the number of edges of every skip: in proportion to what the layer that it ends at keeps.
+
+    What a full skip cannot hold goes to the others.
+
+    Parameters
+    ----------
+    skips : sequence of LayerShape
+        From the units at which a skip starts to those at which it ends; the kernel is that of every edge.
+    kept : sequence of int
+        Weights left in the layer that each skip ends at.
+    n_weights : int
+        Weights of all skips together; an edge of pattern "channel" is as many as its kernel has.
+    pattern : {"channel", "weight"}
+        What an edge is, as for `spread`.
+
+    Returns
+    -------
+    tuple of int
+        Edges, one number a skip. Their weights are `n_weights`, exactly where edges are single weights, else less by
+        a part of one kernel at most.
+
+    Raises
+    ------
+    GenerationError
+        If the skips cannot hold so many.
+
+    Examples
+    --------
+    >>> spread_skips([LayerShape(784, 200), LayerShape(300, 100)], [3000, 1000], 1001)
+    (751, 250)
+    """
+    skips = [_as_shape(skip) for skip in as_list("skips", skips)]
+    left = as_integer("n_weights", n_weights)
+    capacity = [skip.grid(pattern).n_pairs for skip in skips]
+    each = [math.prod(skip.kernel) if pattern == "channel" else 1 for skip in skips]
+    holds = [pairs * size for pairs, size in zip(capacity, each, strict=True)]
+    if left > sum(holds):
+        raise GenerationError(f"the skips hold {sum(holds)} weights, and {left} are asked for")
+    hardly = Fraction(1, 2**64)  # so that a skip onto a layer that keeps nothing takes what the others cannot hold
+    shares = _water_filled(left, holds, [weights + hardly for weights in kept])
+    edges = [math.floor(share / size) for share, size in zip(shares, each, strict=True)]
+    left -= sum(n * size for n, size in zip(edges, each, strict=True))
+    for k in sorted(range(len(skips)), key=lambda k: edges[k] * each[k] - shares[k]):
+        more = min(left // each[k], capacity[k] - edges[k], 1)
+        edges[k], left = edges[k] + more, left - more * each[k]
+    for k, size in enumerate(each):  # where kernels differ, what one of them is too large for goes into others
+        more = min(left // size, capacity[k] - edges[k])
+        edges[k], left = edges[k] + more, left - more * size
+    return tuple(edges)
+
+
 def _in_blocks(name: str, value: Any, size: int) -> int:
     blocks, rest = divmod(as_integer(name, value), size)
     if rest:

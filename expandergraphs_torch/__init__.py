@@ -2,11 +2,12 @@
 
 A whole model: `plan`, `sparsify`, `summary`, `bake`, `density`, `masked_modules`, `exclude_last`, `zero_off_mask`,
 `dense_state_dict`. Its wiring: `topology`, `topology_digest`, `topology_config`, `rebuild`, `load_state_dict`,
-`check_topology`. Pruning: `prune`, `GradualPruning`, `shuffle`, `reinitialise`. A model as a
-graph: `network_graph`.
+`check_topology`. Pruning: `prune`, `GradualPruning`, `shuffle`, `reinitialise`. Skips: `add_n2nskip`, `add_resskip`.
+A model as a graph: `network_graph`.
 
 Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`, `MaskedConvTranspose1d`,
-`MaskedConvTranspose2d`, `MaskedConvTranspose3d`; `Masked` and `register` for others. Masks: `linear_mask`, `conv_mask`,
+`MaskedConvTranspose2d`, `MaskedConvTranspose3d`; `Masked` and `register` for others. Branches: `N2NSkipLinear`,
+`N2NSkipConv1d`, `N2NSkipConv2d`, `N2NSkipConv3d`, `ResSkip`. Masks: `linear_mask`, `conv_mask`,
 `graph_from_mask`.
 """
 
@@ -35,6 +36,8 @@ from expandergraphs_torch.plan import LayerPlan, Plan, plan
 from expandergraphs_torch.prune import prune
 from expandergraphs_torch.schedules import GradualPruning, PruningStep
 from expandergraphs_torch.select import exclude_last
+from expandergraphs_torch.skip import N2NSkipConv1d, N2NSkipConv2d, N2NSkipConv3d, N2NSkipLinear, ResSkip
+from expandergraphs_torch.skipping import add_n2nskip, add_resskip
 from expandergraphs_torch.sparsify import sparsify
 from expandergraphs_torch.summary import LayerSummary, Summary, summary
 from expandergraphs_torch.topology import (
@@ -58,10 +61,17 @@ __all__ = [
     "MaskedConvTranspose2d",
     "MaskedConvTranspose3d",
     "MaskedLinear",
+    "N2NSkipConv1d",
+    "N2NSkipConv2d",
+    "N2NSkipConv3d",
+    "N2NSkipLinear",
     "Plan",
     "PruningStep",
     "Recipe",
+    "ResSkip",
     "Summary",
+    "add_n2nskip",
+    "add_resskip",
     "bake",
     "check_topology",
     "conv_mask",

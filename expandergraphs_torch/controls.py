@@ -13,7 +13,7 @@ from torch import nn
 
 from expandergraphs.rng import RNG, streams
 from expandergraphs_torch.layers import install
-from expandergraphs_torch.model import masked_modules
+from expandergraphs_torch.model import masked_modules, zero_off_mask
 from expandergraphs_torch.select import check_model
 
 
@@ -94,6 +94,7 @@ def reinitialise(model: nn.Module, *, seed: int | None = None) -> nn.Module:
     with torch.random.fork_rng(devices=list(dict.fromkeys(devices)), enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        for reset in resets:
+        for reset in reversed(resets):  # as constructors do: what is inside first
             reset()
+    zero_off_mask(model)
     return model

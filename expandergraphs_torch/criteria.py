@@ -79,11 +79,7 @@ class Scoring:
 
     def weights(self, masks: Masks) -> dict[str, Tensor]:
         """Return the weights that the layers compute with, by layer name, to be read only: they may be its own."""
-        whole = {name: int(mask.count_nonzero()) == mask.numel() for name, mask in masks.items()}
-        return {
-            name: layer.weight.detach() if whole[name] else torch.where(masks[name], layer.weight.detach(), 0.0)
-            for name, layer in self.layers.items()
-        }
+        return {name: _present(layer.weight.detach(), masks[name]) for name, layer in self.layers.items()}
 
     def loss(self, weights: dict[str, Tensor]) -> Tensor:
         """Compute the loss with other weights, on copies of the buffers."""
@@ -97,15 +93,14 @@ class Scoring:
     def output_of_ones(self, weights: dict[str, Tensor]) -> Tensor:
         """Sum the outputs for an input of ones in evaluation mode: absolute weights, no biases, no running means."""
         x = self.batch[0] if isinstance(self.batch, list | tuple) else self.batch
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise ValueError(
-                f"synflow needs batches of floats x, or (x, ...), to know the shape; got {type(x).__name__}"
-            )
+        if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
+            got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"synflow needs batches of floats x, or (x, ...), to know the shape; got {got}")
         device = next(iter(weights.values())).device
         changed = {self._key(name): weight for name, weight in weights.items()}
         for name, tensor in (*self.model.named_parameters(), *self.model.named_buffers()):
-            if name not in changed and tensor.is_floating_point():
-                changed[name] = _linear_part(name, tensor.detach())
+            if name not in changed:
+                changed[name] = _linear_part(name, tensor.detach()) if tensor.is_floating_point() else tensor.clone()
         ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=device)
         with evaluating(self.model):
             output = functional_call(self.model, changed, (ones,))
@@ -115,9 +110,10 @@ class Scoring:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Let gradients be computed, and leave the random state as it was."""
+        """Let gradients be computed, and leave the random state and the modes as they were."""
         devices = {p.device for p in self.model.parameters() if p.device.type == "cuda"}
-        with torch.random.fork_rng(devices=list(devices)), torch.inference_mode(False), torch.enable_grad():
+        random_state = torch.random.fork_rng(devices=list(devices))
+        with random_state, keeping_modes(self.model), torch.inference_mode(False), torch.enable_grad():
             yield
 
     def _key(self, name: str) -> str:
@@ -157,16 +153,16 @@ def snip(scoring: Scoring, masks: Masks) -> Scores:
     """Score by ``abs(w g)``."""
     weights = _leaves(scoring.weights(masks))
     gradients = _gradients(scoring.loss(weights), weights)
-    return {name: gradients[name].mul_(weight.detach()).abs_() for name, weight in weights.items()}
+    return {name: _product(gradients[name], weight).abs_() for name, weight in weights.items()}
 
 
 def grasp(scoring: Scoring, masks: Masks) -> Scores:
     """Score by ``w (H g)``: what increases the norm of the gradient is kept."""
     weights = _leaves(scoring.weights(masks))
     gradients = _gradients(scoring.loss(weights), weights, create_graph=True)
-    product = sum((gradient * gradient.detach()).sum() for gradient in gradients.values())
+    product = sum((gradient * _present(gradient.detach(), masks[name])).sum() for name, gradient in gradients.items())
     curved = _gradients(product, weights)
-    return {name: curved[name].mul_(weight.detach()) for name, weight in weights.items()}
+    return {name: _product(curved[name], weight) for name, weight in weights.items()}
 
 
 def obd(scoring: Scoring, masks: Masks) -> Scores:
@@ -191,8 +187,8 @@ def obd(scoring: Scoring, masks: Masks) -> Scores:
     for j in range(PROBES):
         row = torch.from_numpy(1 - 2 * (np.bitwise_count(colours & j) % 2).astype(np.int8))
         probe = {
-            name: (row.to(sign.device)[colour] * sign).to(weights[name].dtype).reshape(weights[name].shape)
-            for name, (sign, colour) in signs.items()
+            name: _present((row.to(sign.device)[colour] * sign).to(weight.dtype).reshape(weight.shape), masks[name])
+            for (name, weight), (sign, colour) in zip(weights.items(), signs.values(), strict=True)
         }
         product = sum((gradients[name] * probe[name]).sum() for name in weights)
         for name, curved in _gradients(product, weights, retain_graph=True).items():
@@ -220,6 +216,11 @@ CRITERIA: dict[str, Callable[[Scoring, Masks], Scores]] = {
 }
 
 
+def _present(tensor: Tensor, mask: Tensor) -> Tensor:
+    """Return a tensor, zero off the mask; itself, where the mask is full."""
+    return tensor if int(mask.count_nonzero()) == mask.numel() else torch.where(mask, tensor, 0.0)
+
+
 def _leaves(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: weight.requires_grad_() for name, weight in weights.items()}
 
@@ -230,6 +231,11 @@ def _gradients(value: Any, weights: Mapping[str, Tensor], **options: Any) -> dic
     return dict(zip(weights, found, strict=True))
 
 
+def _product(gradient: Tensor, weight: Tensor) -> Tensor:
+    """Return a gradient, overwritten where that is precise enough, times its weight: halves underflow, and then tie."""
+    return gradient.to(torch.promote_types(gradient.dtype, torch.float32)).mul_(weight.detach())
+
+
 def _linear_part(name: str, tensor: Tensor) -> Tensor:
     """Return what makes a network of ReLUs homogeneous: absolute values, no biases, no running means."""
     tensor = tensor.to(torch.float64)
@@ -237,13 +243,20 @@ def _linear_part(name: str, tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Set the evaluation mode by itself: no layer's own ``train`` method is called."""
+def keeping_modes(model: nn.Module) -> Iterator[None]:
+    """Put the modes back afterwards, each by itself: no layer's own ``train`` method is called."""
     modes = [(module, module.training) for module in model.modules()]
     try:
-        for module, _ in modes:
-            module.training = False
         yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def evaluating(model: nn.Module, *, training: bool = False) -> Iterator[None]:
+    """Set the mode, evaluation or training, meanwhile."""
+    with keeping_modes(model):
+        for module in model.modules():
+            module.training = training
+        yield

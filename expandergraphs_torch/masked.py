@@ -128,12 +128,13 @@ class Masked(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Move or cast the layer; the mask stays bool, and keeps its values through the meta device."""
-        topology, had_values = self.topology, not self.mask.is_meta
+        topology = self.topology
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.mask.is_meta or not had_values or self.mask.dtype != torch.bool:
-            device = self.mask.device
-            self._topology = topology.cpu() if self.mask.is_meta else None
-            self.mask = topology.to(device)
+        if self.mask.dtype != torch.bool:
+            self.mask = torch.empty_like(self.mask, dtype=torch.bool)
+        if self.mask is not topology and not self.mask.is_meta:
+            self.mask.copy_(topology)  # `fn` may have made it of another type, or empty
+        self._topology = topology.cpu() if self.mask.is_meta else None
         return self
 
     def _load_from_state_dict(
@@ -142,7 +143,7 @@ class Masked(nn.Module):
         """Load weights and wiring; a dense checkpoint brings none, and other wiring is not of the family drawn here."""
         before, key = self.topology.clone(), f"{prefix}mask"
         given = state_dict.get(key)
-        if given is not None and given.shape != self.mask.shape and self.layout.has_mask_shape(given.shape):
+        if isinstance(given, Tensor) and given.shape != self.mask.shape and self.layout.has_mask_shape(given.shape):
             self.mask = torch.zeros(given.shape, dtype=torch.bool, device=self.mask.device)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *lists)
         if key in missing_keys:
@@ -152,6 +153,11 @@ class Masked(nn.Module):
         if not torch.equal(before.cpu(), self.topology.cpu()):
             self.family, self.note, self.recipe = "given", "", None
         self.zero_off_mask()
+
+
+def weight_key(layer: nn.Module) -> int:
+    """Identify the weight of a layer, which others may share; the layer itself where its weight is computed anew."""
+    return id(layer._parameters.get("weight", layer))
 
 
 def zero_outside(tensor: Any, mask: Any) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from expandergraphs_torch.layers import plain_class, uninstall
-from expandergraphs_torch.masked import Masked, zero_outside
+from expandergraphs_torch.masked import Masked, weight_key, zero_outside
 from expandergraphs_torch.select import check_model
 
 
@@ -25,7 +25,7 @@ def masked_modules(model: nn.Module) -> dict[str, Masked]:
 
 def density(model: nn.Module) -> float:
     """Return the fraction of possible edges that the masked layers have; 1 where there is none."""
-    masks = {id(module.weight): module.topology for module in masked_modules(model).values()}.values()
+    masks = {weight_key(module): module.topology for module in masked_modules(model).values()}.values()
     possible = sum(mask.numel() for mask in masks)
     return sum(int(mask.count_nonzero()) for mask in masks) / possible if possible else 1.0
 

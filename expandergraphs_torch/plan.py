@@ -16,7 +16,7 @@ from expandergraphs.generators.family import Family, as_family, degree_count, fa
 from expandergraphs.generators.products import block_expander
 from expandergraphs.results import Printable, Table, number
 from expandergraphs.rng import RNG, as_generator
-from expandergraphs_torch.masked import Masked
+from expandergraphs_torch.masked import Masked, weight_key
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
 
 FamilyOrGraphs: TypeAlias = str | Family | Mapping[str, BipartiteGraph]
@@ -105,7 +105,7 @@ def remaining_parameters(model: nn.Module, masked: list[tuple[Any, float]]) -> f
     """Return the share of parameters left, in percent, given masked layers with the density of each."""
     known = [parameter for parameter in model.parameters() if not nn.parameter.is_lazy(parameter)]
     total = sum(parameter.numel() for parameter in known)
-    pruned = {id(layer.weight): layer.weight.numel() * (1 - density) for layer, density in masked}
+    pruned = {weight_key(layer): layer.weight.numel() * (1 - density) for layer, density in masked}
     return 100 * (total - sum(pruned.values())) / total if total else 100.0
 
 
@@ -270,10 +270,10 @@ def _counts(
     as_family(family)  # refuses an unknown name
     if isinstance(request.budget, Mapping):
         budget = {name: as_integer(f"the edges of {name!r}", count) for name, count in request.budget.items()}
+        counts = {layer.name: _given(layer, budget) for layer in layers}
         for twin, layer in twins:
-            if budget.get(twin.name, budget[layer.name]) != budget[layer.name]:
+            if _given(twin, budget) != counts[layer.name]:
                 raise ValueError(f"layers {layer.name!r} and {twin.name!r} share a weight, and need the same edges")
-        counts = {layer.name: budget[layer.name] for layer in layers}
         for layer in layers:  # refuses what the layer cannot hold
             spread([layer.shape], n_edges=counts[layer.name], pattern=request.pattern, block=request.block)
         return counts
@@ -311,7 +311,7 @@ def _ready(
     """Return the graph of every layer, under its first name, if it fits."""
     ready = {}
     for layer in layers:
-        graph: Any = next((graphs[name] for name in layer.names if name in graphs), None)
+        graph = _given(layer, graphs)
         try:
             check_graph(graph)
             layer.layout.check(graph)
@@ -319,9 +319,17 @@ def _ready(
             raise ValueError(f"layer {layer.name!r}: {error}") from None
         ready[layer.name] = graph
     for twin, layer in twins:
-        if graphs.get(twin.name, ready[layer.name]) != ready[layer.name]:
+        if _given(twin, graphs) != ready[layer.name]:
             raise ValueError(f"layers {layer.name!r} and {twin.name!r} share a weight, and need the same graph")
     return ready
+
+
+def _given(layer: Candidate, by_name: Mapping[str, Any]) -> Any:
+    """Return what is given for a layer, under whichever of its names."""
+    first, *others = (by_name[name] for name in layer.names if name in by_name)
+    if any(other != first for other in others):
+        raise ValueError(f"{list(layer.names)} are names of one layer, and need the same edges")
+    return first
 
 
 def _clipped(layer: Candidate, family: FamilyOrGraphs, request: Request, n_edges: int) -> list[str]:

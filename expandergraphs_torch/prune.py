@@ -1,7 +1,7 @@
 """Pruning a whole model by a criterion: scores for all weights, the largest of them kept, in exact numbers."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -85,6 +85,54 @@ def prune(
     >>> egt.density(prune(model, "snip", density=0.05, data=data)) * 238_200
     11910.0
     """
+    choice = choose(
+        model,
+        criterion,
+        density=density,
+        scope=scope,
+        data=data,
+        loss_fn=loss_fn,
+        rounds=rounds,
+        invert=invert,
+        pattern=pattern,
+        include=include,
+        exclude=exclude,
+        rng=rng,
+    )
+    choice.install()
+    return model
+
+
+class Choice(NamedTuple):
+    """What `prune` is about to do."""
+
+    layers: list[Candidate]  # each with a weight of its own
+    twins: list[tuple[Candidate, Candidate]]  # a layer, and the one of `layers` whose weight it shares
+    masks: Masks
+    label: str
+
+    def install(self) -> None:
+        """Mask the layers."""
+        for layer, owner in [*((layer, layer) for layer in self.layers), *self.twins]:
+            install(layer.module, self.masks[owner.name], self.label)
+
+
+def choose(
+    model: nn.Module,
+    criterion: Criterion,
+    *,
+    density: float,
+    scope: str,
+    data: Iterable[Any] | None,
+    loss_fn: Loss | None,
+    rounds: int | None,
+    invert: bool,
+    pattern: str,
+    include: Selectors,
+    exclude: Selectors,
+    rng: RNG,
+) -> Choice:
+    """Score, and decide what is kept, as `prune` does; the model stays as it was."""
     score, label = _as_criterion(criterion)
     if scope not in ("global", "layer"):
         raise ValueError(f"scope must be 'global' or 'layer', got {scope!r}")
@@ -107,9 +155,7 @@ def prune(
             keep = final if k == rounds or not final else round(start * (final / start) ** (k / rounds))
             masks |= keep_largest({n: _by_pattern(scores[n], masks[n]) for n in names}, masks, keep)
         del scores
-    for layer, owner in [*((layer, layer) for layer in layers), *twins]:
-        install(layer.module, masks[owner.name], label)
-    return model
+    return Choice(layers, twins, masks, label)
 
 
 def keep_largest(scores: Scores, masks: Masks, n_keep: int) -> Masks:
@@ -119,13 +165,14 @@ def keep_largest(scores: Scores, masks: Masks, n_keep: int) -> Masks:
         return {name: masks[name] for name in scores}
     if n_keep == 0:
         return {name: torch.zeros_like(masks[name]) for name in scores}
-    kind = np.float64 if any(values.dtype == torch.float64 for values in scores.values()) else np.float32
-    flat, end = np.empty(sum(alive.values()), dtype=kind), 0
+    double = any(values.dtype == torch.float64 for values in scores.values())
+    kind = torch.float64 if double else torch.float32  # of all: layers may differ, and a threshold must not be rounded
+    flat, end = np.empty(sum(alive.values()), dtype=np.float64 if double else np.float32), 0
     for name, values in scores.items():
         end += alive[name]
         whole = alive[name] == values.numel()
-        present = (values.flatten() if whole else values[masks[name].to(values.device)]).cpu()
-        flat[end - alive[name] : end] = (present.float() if present.element_size() < 4 else present).numpy()
+        present = values.flatten() if whole else values[masks[name].to(values.device)]
+        flat[end - alive[name] : end] = present.cpu().to(kind).numpy()
     place = flat.size - n_keep
     flat.partition(place)
     threshold = flat[place].item()
@@ -133,7 +180,7 @@ def keep_largest(scores: Scores, masks: Masks, n_keep: int) -> Masks:
     del flat
     kept = {}
     for name, values in scores.items():
-        mask = masks[name].to(values.device)
+        values, mask = values.to(kind), masks[name].to(values.device)
         chosen, ties = ((values >= threshold) & mask).contiguous(), (values == threshold) & mask
         n_here = int(ties.count_nonzero())
         if n_here > n_ties:
@@ -151,7 +198,8 @@ def _as_criterion(criterion: Any) -> tuple[Callable[[Scoring, Masks], Scores], s
 
     def score(scoring: Scoring, masks: Masks) -> Scores:
         with torch.no_grad():
-            return {name: torch.as_tensor(criterion(name, layer)).clone() for name, layer in scoring.layers.items()}
+            scores = {name: torch.as_tensor(criterion(name, layer)) for name, layer in scoring.layers.items()}
+            return {n: v.clone() if v.is_floating_point() else v.to(torch.float64) for n, v in scores.items()}
 
     return score, getattr(criterion, "__name__", type(criterion).__name__)
 
@@ -173,8 +221,10 @@ def _targets(
     layers: list[Candidate], masks: Masks, density: float, scope: str, pattern: str
 ) -> list[tuple[list[str], int]]:
     """Decide what competes, and how many of it are kept."""
-    counts = spread([layer.shape for layer in layers], density=density, pattern=pattern)
+    counts = list(spread([layer.shape for layer in layers], density=density, pattern=pattern))
     names = [layer.name for layer in layers]
+    if scope == "layer":
+        _round_down_to_what_is_left(counts, [masks[name] for name in names])
     groups = [(names, sum(counts))] if scope == "global" else [([n], m) for n, m in zip(names, counts, strict=True)]
     for competing, keep in groups:
         left = sum(int(masks[name].count_nonzero()) for name in competing)
@@ -186,6 +236,18 @@ def _targets(
                 f"{left / possible:.6g}"
             )
     return groups
+
+
+def _round_down_to_what_is_left(counts: list[int], masks: list[Tensor]) -> None:
+    """Let other layers have the weight that a layer is rounded up to and a larger density, rounded down, took away."""
+    left, sizes = [int(mask.count_nonzero()) for mask in masks], [mask.numel() for mask in masks]
+    n, total = sum(counts), sum(sizes)
+    for k, count in enumerate(counts):
+        if left[k] == count - 1 and n * sizes[k] < count * total:
+            room = [j for j in range(len(counts)) if counts[j] < left[j]]
+            if room:
+                counts[max(room, key=lambda j: n * sizes[j] - counts[j] * total)] += 1
+                counts[k] -= 1
 
 
 def _by_pattern(scores: Tensor, mask: Tensor) -> Tensor:

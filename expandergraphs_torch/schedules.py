@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from expandergraphs._checks import as_integer
-from expandergraphs.rng import RNG
+from expandergraphs.rng import RNG, as_sequence
 from expandergraphs_torch.criteria import Loss
 from expandergraphs_torch.model import masked_modules, zero_off_mask
 from expandergraphs_torch.prune import Criterion, prune
@@ -120,7 +120,8 @@ class GradualPruning:
         self.initial_density, self.final_density = float(initial_density), float(final_density)
         self._criterion = criterion
         self._options: dict[str, Any] = {
-            "scope": scope, "data": data, "loss_fn": loss_fn, "include": include, "exclude": exclude, "rng": rng
+            "scope": scope, "data": data, "loss_fn": loss_fn, "include": include, "exclude": exclude,
+            "rng": as_sequence(rng),
         }  # fmt: skip
         self.n_steps, self.history = 0, list[PruningStep]()
 

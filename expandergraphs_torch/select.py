@@ -1,12 +1,15 @@
 """Which layers of a model can carry a mask, and which of them are meant."""
 
+import ast
+import inspect
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from types import UnionType
 from typing import Any, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from expandergraphs.budget import LayerShape
@@ -16,6 +19,9 @@ from expandergraphs_torch.masks import Layout
 
 Selector: TypeAlias = str | type[nn.Module] | UnionType | Callable[[str, nn.Module], bool]
 Selectors: TypeAlias = Selector | Iterable[Selector] | None
+
+# What a forward may ask of another module's weight without computing with it.
+_ASKED = ("dtype", "device", "shape", "size", "ndim", "numel", "requires_grad", "is_cuda")
 
 
 @dataclass(frozen=True)
@@ -84,15 +90,19 @@ def candidates(model: nn.Module) -> list[Candidate]:
         for parameter in module._parameters.values():
             if parameter is not None:
                 owners.setdefault(_memory(parameter), []).append((module, parameter))
+    readers = _readers(names)
+    obstacles = {
+        module: _obstacle(module) or readers.get(module, "")
+        for module in names
+        if isinstance(module, nn.Linear | _ConvNd | nn.MultiheadAttention | Masked) or type(module) in MASKED_CLASSES
+    }
     result = []
-    for module, aliases in names.items():
-        if isinstance(module, nn.Linear | _ConvNd | nn.MultiheadAttention | Masked) or type(module) in MASKED_CLASSES:
-            obstacle = _obstacle(module)
-            for other, parameter in [] if obstacle else owners[_memory(module.weight)]:
-                # Layers of one kind may share a weight, and then share the mask.
-                if type(other) is not type(module) or _obstacle(other) or parameter is not module.weight:
-                    obstacle = f"its weight is shared with {names[other][0]!r} ({type(other).__name__})"
-            result.append(Candidate(tuple(aliases), module, obstacle))
+    for module, obstacle in obstacles.items():
+        for other, parameter in [] if obstacle else owners[_memory(module.weight)]:
+            # Layers of one kind may share a weight, and then share the mask.
+            if type(other) is not type(module) or obstacles[other] or parameter is not module.weight:
+                obstacle = f"its weight is shared with {names[other][0]!r} ({type(other).__name__})"
+        result.append(Candidate(tuple(names[module]), module, obstacle))
     return result
 
 
@@ -159,6 +169,9 @@ def _obstacle(module: Any) -> str:
         return "its weight is sharded: make the model sparse before fully_shard"
     if nn.parameter.is_lazy(weight):
         return "its parameters are not initialised; run the model once"
+    numbers = weight.dtype.itemsize > 1 and (weight.is_floating_point() or weight.is_complex())
+    if type(weight.data) is not Tensor or not numbers:
+        return f"its weight is no plain tensor of floating-point numbers ({type(weight.data).__name__}, {weight.dtype})"
     if "forward" in vars(module):
         return "it has a forward of its own"
     taken = [
@@ -176,6 +189,46 @@ def _obstacle(module: Any) -> str:
     return ""
 
 
+def _readers(modules: Iterable[nn.Module]) -> dict[nn.Module, str]:
+    """Say of layers whose weights another module's forward reads itself, as some attention does, that it does so."""
+    paths: dict[type, set[str]] = {}
+    result = {}
+    for module in modules:
+        kind = type(module)
+        if kind not in paths:
+            paths[kind] = _weights_read(kind)
+        for path in paths[kind]:
+            try:
+                layer = module.get_submodule(path)
+            except AttributeError:
+                continue
+            result[layer] = f"{kind.__name__} reads its weight itself, past any mask"
+    return result
+
+
+def _weights_read(kind: type) -> set[str]:
+    """Find each ``self.path.weight`` in the source of a class's forward methods, but those that only ask what it is."""
+    paths = set()
+    for name, method in inspect.getmembers(kind, inspect.isfunction):
+        if "forward" not in name or str(method.__module__).startswith("torch.nn."):  # PyTorch's own are known
+            continue
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
+        except (OSError, SyntaxError):  # no source, or not one function's
+            continue
+        itself = next(iter(inspect.signature(method).parameters), "")
+        for node in ast.walk(tree):
+            asks = isinstance(node, ast.Attribute) and node.attr in _ASKED
+            if asks or (isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance"):
+                continue
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.Attribute) and child.attr == "weight":
+                    owner, _, path = ast.unparse(child.value).partition(".")
+                    if owner == itself and path:
+                        paths.add(path.replace("[", ".").replace("]", ""))
+    return paths
+
+
 def _is_masked_by_us(module: nn.Module) -> bool:
     return isinstance(module, Masked) and type(module) in MASKED_CLASSES.values() and "weight" in module._parameters
 
@@ -187,7 +240,7 @@ def _layout(module: Any) -> Layout:
 def _memory(parameter: Any) -> int:
     """Identify what a parameter is stored in; the parameter itself where there is no storage."""
     lazy = nn.parameter.is_lazy(parameter)
-    return id(parameter) if lazy or parameter.is_meta else parameter.data_ptr() or id(parameter)
+    return id(parameter) if lazy or parameter.is_meta else parameter.data_ptr()
 
 
 def _as_selectors(argument: str, selectors: Any) -> list[Selector]:

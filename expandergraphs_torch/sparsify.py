@@ -11,6 +11,7 @@ from torch import nn
 
 from expandergraphs import BipartiteGraph
 from expandergraphs.generators.family import Family, draw_layer
+from expandergraphs.results import as_plain
 from expandergraphs.rng import RNG, as_sequence, streams
 from expandergraphs_torch.layers import install
 from expandergraphs_torch.masked import Recipe
@@ -94,7 +95,7 @@ def sparsify(
     root, edges = as_sequence(rng), {layer.name: rows[layer.name].n_edges for layer in decision.layers}
     graphs = decision.ready or draw_graphs(family, decision.layers, edges, pattern, block, streams(root))  # type: ignore[arg-type]
     named = isinstance(family, str)
-    recipe = Recipe(family, pattern, block, edges, root.entropy, tuple(root.spawn_key)) if named else None  # type: ignore[arg-type]
+    recipe = Recipe(family, pattern, block, edges, as_plain(root.entropy), tuple(root.spawn_key)) if named else None  # type: ignore[arg-type]
     masks = {layer.name: layer.layout.mask(graphs[layer.name]) for layer in decision.layers}
     for layer, owner in [*((layer, layer) for layer in decision.layers), *decision.twins]:
         row, rescale = rows[layer.name], init == "rescale" and layer is owner

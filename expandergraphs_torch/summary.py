@@ -6,7 +6,7 @@ from torch import nn
 
 from expandergraphs.report import Degrees, degrees_of
 from expandergraphs.results import Printable, Table, number
-from expandergraphs_torch.masked import Masked
+from expandergraphs_torch.masked import Masked, weight_key
 from expandergraphs_torch.plan import SHAPE_HEADINGS, LayerPlan, edges_and_pairs, remaining_parameters, shape_cells
 from expandergraphs_torch.select import candidates
 
@@ -96,7 +96,7 @@ def summary(model: nn.Module) -> Summary:
             graph, (n_edges, n_pairs) = layer.module.graph, edges_and_pairs(layer.module)
             inputs, outputs = degrees_of(graph.left_degrees), degrees_of(graph.right_degrees)
             family, executes, note = layer.module.family, "masked dense", layer.module.note
-            masked.setdefault(id(layer.module.weight), (n_edges, n_pairs, inputs.isolated + outputs.isolated))
+            masked.setdefault(weight_key(layer.module), (n_edges, n_pairs, inputs.isolated + outputs.isolated))
         else:
             n_edges = n_pairs = layer.shape.n_pairs
             inputs, outputs = (_constant(n_edges // max(1, side)) for side in layer.shape[:2])

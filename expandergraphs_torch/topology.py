@@ -7,7 +7,7 @@ graphs from, compared by their digest.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from expandergraphs import BipartiteGraph
 from expandergraphs.rng import streams
 from expandergraphs_torch.layers import install
-from expandergraphs_torch.masked import Masked, Recipe
+from expandergraphs_torch.masked import Masked, Recipe, weight_key
 from expandergraphs_torch.model import masked_modules
 from expandergraphs_torch.select import Candidate, candidates, check_model
 from expandergraphs_torch.sparsify import draw_graphs
@@ -50,8 +50,9 @@ def topology_config(model: nn.Module) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If a layer's graph was given, drawn by a function, or brought by a checkpoint: it has no seed. Keep the graphs
-        themselves then, by `topology`.
+        If a layer's graph was given, drawn by a function, or brought by a checkpoint: it has no seed. Or if the model
+        is a part of the one that was wired, or has lost layers of a RadiX-Net. Keep the graphs themselves then, by
+        `topology`.
 
     Examples
     --------
@@ -61,7 +62,8 @@ def topology_config(model: nn.Module) -> dict[str, Any]:
     [{'family': 'regular', 'pattern': 'channel', 'block': 1, 'edges': {'0': 16}, 'entropy': 0, 'spawn_key': []}]
     """
     recipes: list[Recipe] = []
-    for name, module in masked_modules(model).items():
+    masked = masked_modules(model)
+    for name, module in masked.items():
         if module.recipe is None:
             raise ValueError(
                 f"layer {name!r} has no seed: its graph was given, drawn by a function or brought by a checkpoint; "
@@ -70,13 +72,21 @@ def topology_config(model: nn.Module) -> dict[str, Any]:
         if module.recipe not in recipes:
             recipes.append(module.recipe)
     layers = {layer.name: layer for layer in candidates(model)}
+    written: list[dict[str, Any]] = []
+    drawn: dict[int, Tensor] = {}
     for recipe in recipes:
-        for name, mask in _masks(recipe, layers).items():
-            if layers[name].module.recipe == recipe and not _same(layers[name].module.topology, mask):
-                raise ValueError(
-                    f"layer {name!r} no longer has the wiring of its seed: something else was written there"
-                )
-    written = [asdict(recipe) | {"spawn_key": list(recipe.spawn_key)} for recipe in recipes]
+        edges = {name: n for name, n in recipe.edges.items() if name in masked and masked[name].recipe == recipe}
+        if edges == recipe.edges or (edges and recipe.family != "radix"):  # a RadiX-Net is drawn as a whole
+            recipe = replace(recipe, edges=edges)
+            written.append(asdict(recipe) | {"spawn_key": list(recipe.spawn_key)})
+            drawn |= {weight_key(masked[name]): mask for name, mask in _masks(recipe, layers).items()}
+    for name, module in masked.items():
+        mask = drawn.get(weight_key(module))
+        if mask is None or not _same(module.topology, mask):
+            raise ValueError(
+                f"layer {name!r} does not have the wiring of its seed under this name: save the graphs themselves, by "
+                "expandergraphs.save_graphs(path, topology(model))"
+            )
     return {
         "version": _CONFIG_VERSION,
         "numpy": np.__version__,
@@ -107,19 +117,11 @@ def rebuild(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
     """
     layers = {name: layer for layer in candidates(model) for name in layer.names}
     try:
-        version, digest = config["version"], config["digest"]
-        recipes = [Recipe(**words | {"spawn_key": tuple(words["spawn_key"])}) for words in config["recipes"]]
+        if (version := config["version"]) != _CONFIG_VERSION:
+            raise ValueError(f"the configuration is of version {version!r}, this one reads {_CONFIG_VERSION}")
+        digest, chosen = config["digest"], _drawn(config["recipes"], layers)
     except (KeyError, TypeError) as error:
         raise ValueError(f"a configuration made by topology_config is needed: {error!r}") from None
-    if version != _CONFIG_VERSION:
-        raise ValueError(f"the configuration is of version {version!r}, this one reads {_CONFIG_VERSION}")
-    chosen: dict[str, tuple[Tensor, Recipe]] = {}
-    for recipe in recipes:
-        for name in recipe.edges:
-            if name not in layers or layers[name].obstacle:
-                reason = layers[name].obstacle if name in layers else "there is no such layer"
-                raise ValueError(f"layer {name!r} cannot be wired: {reason}")
-        chosen |= {name: (mask, recipe) for name, mask in _masks(recipe, layers).items()}
     by_weight = {id(layers[name].module.weight): wiring for name, wiring in chosen.items()}
     wired = {
         layer.name: (layer, *by_weight[id(layer.module.weight)])
@@ -175,32 +177,44 @@ def load_state_dict(
     True
     """
     check_model(model)
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(f"a state_dict is needed, got {type(state_dict).__name__}")
     if topology not in ("replace", "raise"):
         raise ValueError(f"topology must be 'replace' or 'raise', got {topology!r}")
     layers = {name: layer for layer in candidates(model) for name in layer.names}
     expected, problems, other, plain = dict(model.state_dict()), [], [], {}
+    wiring: dict[int, tuple[str, Tensor | None]] = {}  # by weight: the first layer that has it, and its mask
     for name, layer in layers.items():
-        key = f"{name}.mask" if name else "mask"
-        mask = state_dict.get(key)
-        if isinstance(layer.module, Masked):
+        module, key = layer.module, f"{name}.mask" if name else "mask"
+        masked, mask = isinstance(module, Masked), state_dict.get(key)
+        if masked:
             expected.pop(key, None)
-        if mask is None or not (isinstance(layer.module, Masked) or not layer.obstacle):
+        elif layer.obstacle:
             continue
-        expected[key] = mask
-        if not isinstance(mask, Tensor) or not layer.layout.has_mask_shape(mask.shape):
-            problems.append(f"{key!r} is no mask of layer {name!r}, {layer.shape}")
-        elif not isinstance(layer.module, Masked):
-            plain[name] = mask
-            other.append(name)
-        elif not _same(layer.module.topology, mask):
-            other.append(name)
+        if mask is not None:
+            expected[key] = mask
+            if not isinstance(mask, Tensor) or mask.is_meta or not layer.layout.has_mask_shape(mask.shape):
+                problems.append(f"{key!r} is no mask of layer {name!r}, {layer.shape}")
+                continue
+            if not masked:
+                plain[name] = mask
+            if not masked or not _same(module.topology, mask):
+                other.append(name)
+        elif masked:
+            mask = module.topology
+        owner, its = wiring.setdefault(weight_key(module), (name, mask))
+        if its is not mask and (its is None or mask is None or not _same(its, mask)):
+            problems.append(f"layers {owner!r} and {name!r} share a weight, and would not have the same mask")
     if other and topology == "raise":
         raise RuntimeError(f"the wiring of the checkpoint differs from the model's in the layers {other}")
     if strict:
         problems += [f"{key!r} is missing" for key in expected if key not in state_dict]
         problems += [f"{key!r} is unexpected" for key in state_dict if key not in expected]
     for key, value in state_dict.items():
-        given, needed = (getattr(tensor, "shape", ()) for tensor in (value, expected.get(key, value)))
+        tensors = (value, expected.get(key, value))
+        if any(map(nn.parameter.is_lazy, tensors)):
+            continue  # takes any shape
+        given, needed = (getattr(tensor, "shape", ()) for tensor in tensors)
         if given != needed:
             problems.append(f"{key!r} has the shape {tuple(given)}, {tuple(needed)} is needed")
     if problems:
@@ -243,6 +257,19 @@ def check_topology(model: nn.Module, group: Any = None) -> None:
         )
 
 
+def _drawn(written: list[dict[str, Any]], layers: Mapping[str, Candidate]) -> dict[str, tuple[Tensor, Recipe]]:
+    """Draw the masks of a configuration, by the names of their layers."""
+    chosen: dict[str, tuple[Tensor, Recipe]] = {}
+    for words in written:
+        recipe = Recipe(**words | {"spawn_key": tuple(words["spawn_key"])})
+        for name in recipe.edges:
+            if name not in layers or layers[name].obstacle:
+                reason = layers[name].obstacle if name in layers else "there is no such layer"
+                raise ValueError(f"layer {name!r} cannot be wired: {reason}")
+        chosen |= {name: (mask, recipe) for name, mask in _masks(recipe, layers).items()}
+    return chosen
+
+
 def _masks(recipe: Recipe, layers: Mapping[str, Candidate]) -> dict[str, Tensor]:
     """Draw the masks of a recipe's layers, by name."""
     its_layers = [layers[name] for name in recipe.edges]
@@ -260,4 +287,4 @@ def _digest(masks: Mapping[str, Tensor]) -> str:
 
 
 def _same(mask: Tensor, other: Tensor) -> bool:
-    return mask.shape == other.shape and torch.equal(mask.cpu(), other.to(torch.bool).cpu())
+    return torch.equal(mask.cpu(), other.to(torch.bool).cpu())

@@ -152,10 +152,12 @@ def _decomposed(operator: Diffusion, chosen: NDArray[np.int64], taus: Array) -> 
         values, vectors = np.linalg.eigh(blocks)
         vectors -= null * (null.mT @ vectors)
         rates = values * (2 / operator.bound) if operator.bound else values
-        for found, shift in ((rest, 0.0), (most, 2 * _ROUNDOFF)):
+        for found, shift in ((rest, 0.0), (most, 4 * _ROUNDOFF)):
             decay = np.exp(-np.maximum(rates - shift, 0.0)[:, :, None] * taus)
             found[:, nodes] = np.moveaxis(vectors**2 @ decay, -1, 0)
-    return rest[:, chosen], _rounding(taus, most[:, chosen])
+    # A decomposition rounds more than a step does, and its vectors are orthogonal to no more than this.
+    skew = _ROUNDOFF * np.sqrt(operator.sizes.max(initial=0))
+    return rest[:, chosen], 2 * (_rounding(taus, most[:, chosen]) + skew)
 
 
 def _expanded(operator: Diffusion, nodes: NDArray[np.int64], taus: Array) -> tuple[Array, Array]:
@@ -183,7 +185,7 @@ def _expanded(operator: Diffusion, nodes: NDArray[np.int64], taus: Array) -> tup
     # From there on it falls, but no faster than it did last.
     most, least = full + errors[1], np.maximum(full - errors[1], np.finfo(float).tiny)
     lowest = least * np.exp(-np.outer(taus[later] - end, np.log((before + errors[0]) / least) * 2 / end))
-    rest[later], error[later] = (most + lowest) / 2, (most - lowest).max(axis=1) / 2
+    rest[later], error[later] = (most + lowest) / 2, (most - lowest).max(axis=1) / 2 + 8 * _ROUNDOFF
     return rest, error
 
 

@@ -97,13 +97,15 @@ def saturation_time(
     allowed = float(tolerance)
     if at_start <= allowed:
         return SaturationTime(0.0, 0.0, 0.0, allowed)
+    # The error is that of the vectors K acts on, which heat is a multiple of.
+    factor = float((_scale(operator) * operator.scale[:, 0]).max())
     # Of each source vector in the 2-norm, well below the tolerance; where rounding is more, the error says so.
-    accuracy = 1e-7 * allowed / scale.max()
+    accuracy = 1e-7 * allowed / factor
 
     def deviations(times: ArrayLike) -> tuple[Array, Array]:
         heat = evaluate(operator, start, np.atleast_1d(np.asarray(times, dtype=np.float64)), accuracy)
         found = np.array([_largest(scale * (values - rest)) for values in heat.values])
-        return found, scale.max() * heat.error
+        return found, factor * heat.error
 
     # The deviation falls at most at the rate of the norm of I - D^(-1) W or D - W: no more than twice the bound.
     low = (at_start - allowed) / at_start / (2 * math.ldexp(operator.bound, operator.exponent))
