@@ -3,7 +3,7 @@
 Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `random_left_regular`, `random_regular`,
 `random_like`, `best_of`, `two_lift`. Deterministic: `radix_net`, `radix_net_for`, `radix_net_with`, `array_code`,
 `projective_plane`, `lps`, `cayley_f2`. From smaller graphs: `block_expander`, `disjoint_union`. Whole networks:
-`family_net`, `spread`, `graph_challenge`, `graph_challenge_layers`.
+`family_net`, `n2nskip_net`, `spread`, `spread_skips`, `graph_challenge`, `graph_challenge_layers`.
 
 Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansion`, `conductance`, `sampled_expansion`,
 `mixing_discrepancy`. Spectrum: `spectral_gap`, `singular_values`, `second_singular_value`,
@@ -25,7 +25,7 @@ They draw on an ``ax``, best of a ``matplotlib.figure.Figure(layout="constrained
 """
 
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.budget import LayerShape, spread
+from expandergraphs.budget import LayerShape, spread, spread_skips
 from expandergraphs.distances import Distances, distances, girth
 from expandergraphs.errors import GenerationError
 from expandergraphs.expansion.edge import CutInterval, conductance, edge_expansion
@@ -41,6 +41,7 @@ from expandergraphs.generators.products import block_expander, disjoint_union
 from expandergraphs.generators.radix import RadixNet, radix_net, radix_net_for, radix_net_with
 from expandergraphs.generators.random import random_bipartite, random_left_regular
 from expandergraphs.generators.regular import random_regular
+from expandergraphs.generators.skips import n2nskip_net
 from expandergraphs.heat.comparison import HeatComparison, compare_heat
 from expandergraphs.heat.distance import heat_distance
 from expandergraphs.heat.kernel import HeatKernelSignature, heat_kernel_signature
@@ -131,6 +132,7 @@ __all__ = [
     "load_graphs",
     "lps",
     "mixing_discrepancy",
+    "n2nskip_net",
     "n_paths",
     "normalised_biadjacency",
     "path_counts",
@@ -157,6 +159,7 @@ __all__ = [
     "spectral_density",
     "spectral_gap",
     "spread",
+    "spread_skips",
     "study",
     "two_lift",
     "unreached_units",

@@ -307,20 +307,22 @@ def demo(
     seeds: Annotated[int, typer.Option(min=1, help="Networks trained for each family, each with its own graphs.")] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 15,
 ) -> None:
-    """Run the main job: four families at equal edges, measured, drawn, and trained on real digits."""
+    """Run the main job: four families at equal edges, measured, drawn and trained on real digits; and N2NSkip."""
     console = _wide_console()
     output.mkdir(parents=True, exist_ok=True)
     nets = [job.families(seed) for seed in range(seeds)]
     reports, heat = job.measure(nets[0]), job.heat(nets[0])
     console.print(*job.measures_tables(reports), sep="\n")
-    train = _training()
+    train, train_deep = _training("demo-training"), _training("demo-n2nskip")
     accuracies: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
-    if train is None:
+    deep: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
+    trained: dict[str, list[LayeredGraph]] = {}
+    if train is None or train_deep is None:
         console.print(INSTALL_TORCH, markup=False)
     else:
-        names = [*nets[0], job.DENSE]
+        names, methods = [*nets[0], job.DENSE], [job.RP, job.SKIPS, job.DENSE]
         with _progress() as progress:
-            task = progress.add_task("training", total=len(names) * seeds * epochs)
+            task = progress.add_task("training", total=len(names + methods) * seeds * epochs)
             for name in names:
                 progress.update(task, description=f"training {job.TITLES.get(name, name)}")
                 runs = [
@@ -328,17 +330,26 @@ def demo(
                     for seed in range(seeds)
                 ]
                 accuracies[name] = np.array(runs)
+            for name in methods:
+                progress.update(task, description=f"training deep {name}")
+                pairs = [
+                    train_deep(name, seed=seed, epochs=epochs, on_epoch=lambda: progress.advance(task))
+                    for seed in range(seeds)
+                ]
+                deep[name], trained[name] = np.array([run for run, _ in pairs]), [net for _, net in pairs]
     for path in job.draw_pictures(nets[0], heat, accuracies, output):
         console.print(f"wrote {path}", highlight=False)
     records = output / "results.json"
-    records.write_text(json.dumps(job.as_records(reports, heat, accuracies, range(seeds)), indent=1) + "\n")
+    records.write_text(json.dumps(job.as_records(reports, heat, accuracies, range(seeds), deep), indent=1) + "\n")
     console.print(f"wrote {records}", highlight=False)
     console.print(job.results_table(reports, heat, accuracies))
+    if deep:
+        console.print(job.skips_table(trained, deep))
 
 
-def _training() -> Callable[..., list[float]] | None:
-    """Return the adapter's training function, or None where torch or the digits are not installed."""
-    (entry,) = metadata.entry_points(group="expandergraphs.commands", name="demo-training")
+def _training(name: str) -> Callable[..., Any] | None:
+    """Return one of the adapter's training functions, or None where torch or the digits are not installed."""
+    (entry,) = metadata.entry_points(group="expandergraphs.commands", name=name)
     try:
         return entry.load()  # type: ignore[no-any-return]
     except ModuleNotFoundError as error:

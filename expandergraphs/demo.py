@@ -2,6 +2,8 @@
 
 LeNet-300-100 without its classifier has the layers 784 -> 300 -> 100. RadiX-Net realises only certain edge counts, so
 its count decides (26,520 edges, a tenth of dense), and the other families get the same number in each layer.
+
+Then a deeper MLP with a fiftieth of its edges: pruned at random, and with half of them in N2NSkip connections.
 """
 
 import math
@@ -13,11 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from expandergraphs.generators.family import RANDOM_FAMILIES
+from expandergraphs.generators.family import RANDOM_FAMILIES, family_net
 from expandergraphs.generators.like import random_like
 from expandergraphs.generators.radix import radix_net, radix_net_for
 from expandergraphs.generators.random import random_bipartite
+from expandergraphs.generators.skips import n2nskip_net
 from expandergraphs.heat.comparison import HeatComparison, compare_heat
+from expandergraphs.heat.distance import heat_distance
+from expandergraphs.heat.unreached import unreached_units
 from expandergraphs.layered import LayeredGraph
 from expandergraphs.report import CELLS, Report, measures_table, report
 from expandergraphs.results import Table
@@ -31,6 +36,8 @@ TIME = 0.1  # of the heat in the table
 SYSTEMS = ((10, 10),)
 TITLES = {"random": "Random", "left_regular": "X-Net", "regular": "RReg", "radix": "RadiX-Net"}
 DENSE = "dense"
+DEEP_SIZES, DEEP_DENSITY = (784, 300, 200, 100, 100, 100, 10), 0.02  # the classifier stays dense
+RP, SKIPS = "RP", "N2NSkip-RP"
 
 
 def families(seed: int) -> dict[str, LayeredGraph]:
@@ -91,6 +98,27 @@ def results_table(
     return Table.of(title, headings, rows, left=["network"], caption=caption)
 
 
+def skips_table(nets: Mapping[str, Sequence[LayeredGraph]], accuracies: Mapping[str, NDArray[np.float64]]) -> Table:
+    """One row a method, over all seeds: the deeper MLP without and with skips, at equal edges."""
+    dense, rows = nets[DENSE][0], []
+    for name, drawn in nets.items():
+        distances = np.array([heat_distance(dense, net, TIME) for net in drawn])
+        unreached = np.array([unreached_units(net).n_unreached for net in drawn])
+        in_skips = sum(block.n_edges for block in drawn[0].skips.values())
+        cells = [
+            f"{distances.mean():.2f} ± {distances.std(ddof=1):.2f}" if len(drawn) > 1 else f"{distances[0, 0]:.2f}"
+        ]
+        cells += [f"{unreached.mean():.1f}", _mean_and_deviation(accuracies[name])]
+        rows.append([name, drawn[0].n_edges, in_skips, *cells])
+    title = f"N2NSkip at equal edges: {'-'.join(map(str, DEEP_SIZES))}, density {DEEP_DENSITY}, classifier dense"
+    caption = (
+        f"seeds: {_seeds(accuracies)}, mean ± standard deviation; unreached: units that heat never reaches\n"
+        f"heat F: distance from the dense network at t = {TIME}"
+    )
+    headings = ["network", "edges", "in skips", "heat F", "unreached", "test accuracy %"]
+    return Table.of(title, headings, rows, left=["network"], caption=caption)
+
+
 def draw_pictures(
     nets: Mapping[str, LayeredGraph],
     heat: HeatComparison,
@@ -102,6 +130,7 @@ def draw_pictures(
         "patterns": _patterns(nets),
         "spectra": _spectra(nets),
         "radix-net": _radix_and_random(),
+        "n2nskip": _without_and_with_skips(),
         "heat": _heat(heat),
     }
     if accuracies:
@@ -158,6 +187,22 @@ def _radix_and_random() -> "Figure":
     return figure
 
 
+def _without_and_with_skips() -> "Figure":
+    from expandergraphs.plotting import draw_layered
+    from expandergraphs.plotting_adjacency import draw_adjacency
+
+    sizes, n_edges = [8] * 5, 64
+    nets = {
+        "Pruned at random: 64 of 256 edges": family_net("random", sizes, n_edges=n_edges, rng=0),
+        "N2NSkip: 64 edges too, 32 of them skips": n2nskip_net(sizes, n_edges=n_edges, rng=0),
+    }
+    figure = _figure(11, 9)
+    for axes, (title, net) in zip(figure.subplots(2, 2).T, nets.items(), strict=True):
+        draw_layered(net, axes[0]).set_title(title)
+        draw_adjacency(net, axes[1])
+    return figure
+
+
 def _heat(found: HeatComparison) -> "Figure":
     from expandergraphs.plotting_heat import plot_heat_distance
 
@@ -210,6 +255,7 @@ def as_records(
     heat: HeatComparison,
     accuracies: Mapping[str, NDArray[np.float64]],
     seeds: Sequence[int],
+    deep: Mapping[str, NDArray[np.float64]],
 ) -> dict[str, object]:
     """Return everything the demo found as plain data, ready for JSON."""
     return {
@@ -218,4 +264,5 @@ def as_records(
         "heat": heat.to_dict(),
         "measures": {name: result.to_dict() for name, result in reports.items()},
         "test_accuracy_by_epoch": {name: values.tolist() for name, values in accuracies.items()},
+        "n2nskip_test_accuracy_by_epoch": {name: values.tolist() for name, values in deep.items()},
     }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 KINDS = ("pattern", "spectrum", "density", "network", "adjacency")
 _MOST_NODES = 100  # of a layer drawn node by node
+_BOW = 0.5  # of a skip, in distances of the nodes of the widest layer
 _BY_LAYER = ("spectrum", "density")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -120,7 +121,7 @@ def draw_biadjacency(g: BipartiteGraph, ax: "Axes") -> "Axes":
 
 
 def draw_layered(net: LayeredGraph, ax: "Axes") -> "Axes":
-    """Draw a small network: one column of nodes a layer, inputs at the left; skips are drawn dashed.
+    """Draw a small network: one column of nodes a layer, inputs at the left; skips are drawn dashed and bowed.
 
     Raises
     ------
@@ -137,12 +138,13 @@ def draw_layered(net: LayeredGraph, ax: "Axes") -> "Axes":
         )
     heights = [np.linspace(0, 1, width) if width > 1 else np.array([0.5]) for width in net.widths]
     for (s, t), block in net.blocks.items():
-        edges, skip = block.edges, t > s + 1
-        ends = np.empty((len(edges), 2, 2))
-        ends[:, 0, 0], ends[:, 1, 0] = s, t
-        ends[:, 0, 1], ends[:, 1, 1] = heights[s][edges[:, 0]], heights[t][edges[:, 1]]
+        skip, (left, right) = t > s + 1, block.edges.T
+        along = np.linspace(0, 1, 21 if skip else 2)  # skips are bowed, past the nodes between
+        bow = _BOW / max(net.widths) * np.sin(np.pi * along) if skip else 0.0
+        y = np.outer(heights[s][left], 1 - along) + np.outer(heights[t][right], along) - bow
+        lines = np.stack([np.broadcast_to(s + (t - s) * along, y.shape), y], axis=2)
         style = {"colors": COLOURS[1], "linestyles": "--"} if skip else {"colors": COLOURS[0]}
-        ax.add_collection(LineCollection(ends.tolist(), linewidths=0.8, alpha=0.7, zorder=1, **style))
+        ax.add_collection(LineCollection(lines.tolist(), linewidths=0.8, alpha=0.7, zorder=1, **style))
     for layer, y in enumerate(heights):
         ax.scatter(np.full(y.size, layer), y, s=36, color="black", zorder=2)
     ax.set(xlabel="layer", yticks=[], ylim=(1.06, -0.06))

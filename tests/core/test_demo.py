@@ -51,3 +51,21 @@ def test_the_heat_of_the_demo_runs_from_the_start_to_the_end(nets):
     assert heat.networks["dense"].distances == (0,) * heat.times.size
     for net in heat.networks.values():  # all are connected
         assert (net.components, net.unreached, net.distances[-1]) == (1, 0, 0)
+
+
+def test_one_row_a_method_over_all_seeds():
+    drawn = {
+        demo.RP: [eg.family_net("random", demo.DEEP_SIZES, density=0.02, rng=seed) for seed in (0, 1)],
+        demo.SKIPS: [eg.n2nskip_net(demo.DEEP_SIZES, density=0.02, rng=seed) for seed in (0, 1)],
+        demo.DENSE: [eg.family_net("random", demo.DEEP_SIZES, density=1)] * 2,
+    }
+    table = demo.skips_table(drawn, dict.fromkeys(drawn, np.array([[50.0, 90.0], [60.0, 92.0]])))
+    columns = dict(zip(table.headings, zip(*table.rows, strict=True), strict=True))
+    assert columns["edges"] == ("6724", "6724", "336200")
+    assert columns["in skips"] == ("0", "3362", "0")
+    assert columns["test accuracy %"] == ("91.00 ± 1.41",) * 3
+    dense = drawn[demo.DENSE][0]
+    for row, nets in zip(table.rows, drawn.values(), strict=True):
+        distances = [eg.heat_distance(dense, net, demo.TIME)[0] for net in nets]
+        assert row[3] == f"{np.mean(distances):.2f} ± {np.std(distances, ddof=1):.2f}"
+        assert row[4] == f"{np.mean([eg.unreached_units(net).n_unreached for net in nets]):.1f}"

@@ -303,7 +303,10 @@ def test_each_seed_trains_its_own_graphs(tmp_path, monkeypatch):
         graphs.append(net)
         return [50.0] * epochs
 
-    monkeypatch.setattr(cli, "_training", lambda: train)
+    def train_deep(method, **options):
+        return train(method, **options), eg.family_net("random", demo.DEEP_SIZES, density=0.01, rng=0)
+
+    monkeypatch.setattr(cli, "_training", {"demo-training": train, "demo-n2nskip": train_deep}.get)
     monkeypatch.setattr(demo, "measure", measure_quickly)
     run("demo", "-o", tmp_path, "--seeds", 2, "--epochs", 1)
     assert graphs[:2] == [demo.families(0)["random"], demo.families(1)["random"]]
@@ -330,7 +333,7 @@ def test_only_missing_torch_and_digits_are_forgiven(monkeypatch):
 
     monkeypatch.setattr(cli.metadata, "entry_points", lambda **_: (Entry(),))
     with pytest.raises(ModuleNotFoundError, match="'x'"):
-        cli._training()
+        cli._training("demo-training")
 
 
 def test_errors_are_not_read_as_markup(monkeypatch, capsys):

@@ -33,6 +33,11 @@ def test_layered_networks_show_every_edge_and_node(ax):
     start, end = edges[0].get_segments()[0]
     i, j = a.edges[0]
     np.testing.assert_allclose([start, end], [inputs.get_offsets()[i], hidden.get_offsets()[j]])
+    bowed = edges[1].get_segments()[0]  # blocks are in order: (0, 1), (0, 2), (1, 2)
+    i, j = skip.edges[0]
+    np.testing.assert_allclose(bowed[[0, -1]], [inputs.get_offsets()[i], output.get_offsets()[j]], atol=1e-12)
+    straight = np.interp(bowed[:, 0], bowed[[0, -1], 0], bowed[[0, -1], 1])
+    assert np.abs(bowed[:, 1] - straight).max() == pytest.approx(0.5 / 4)
 
 
 def test_singular_values_and_their_bound(ax):

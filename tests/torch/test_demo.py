@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from expandergraphs import cli, demo
-from expandergraphs_torch.demo import _digits, train_lenet
+from expandergraphs_torch.demo import _digits, train_deep, train_lenet
 
 
 def test_the_digits_are_split_evenly():
@@ -30,4 +30,18 @@ def test_the_families_have_equal_edges():
 
 
 def test_the_entry_point_leads_here():
-    assert cli._training() is train_lenet
+    assert cli._training("demo-training") is train_lenet
+    assert cli._training("demo-n2nskip") is train_deep
+
+
+def test_the_deeper_mlp_is_trained_at_equal_edges():
+    state = torch.get_rng_state()
+    accuracies, nets = zip(*(train_deep(name, seed=0, epochs=2) for name in (demo.RP, demo.SKIPS)), strict=True)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [len(run) for run in accuracies] == [2, 2]
+    assert [net.n_edges for net in nets] == [6704 + 1000] * 2
+    assert [net.widths for net in nets] == [demo.DEEP_SIZES] * 2
+    assert not nets[0].skips
+    assert sum(g.n_edges for g in nets[1].skips.values()) == 3352
+    with pytest.raises(ValueError, match="method must be 'RP', 'N2NSkip-RP' or 'dense'"):
+        train_deep("X-Net", seed=0, epochs=1)

@@ -403,3 +403,11 @@ def test_reinitialising_stays_on_the_masks_whoever_writes():
     model = egt.prune(Net(), "magnitude", density=0.25)
     egt.reinitialise(model)
     assert torch.equal(model.fc.weight, torch.where(model.fc.mask, 3.0, 0.0))
+
+
+def test_a_loss_that_is_linear_in_the_weights_has_no_curvature():
+    for criterion in ("grasp", "obd"):
+        scores = scores_of(
+            nn.Sequential(nn.Linear(4, 3)), criterion, [torch.ones(2, 4)], lambda model, x: model(x).sum()
+        )
+        assert not scores["0"].any()
