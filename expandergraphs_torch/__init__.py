@@ -3,7 +3,7 @@
 A whole model: `plan`, `sparsify`, `summary`, `bake`, `density`, `masked_modules`, `exclude_last`, `zero_off_mask`,
 `dense_state_dict`. Its wiring: `topology`, `topology_digest`, `topology_config`, `rebuild`, `load_state_dict`,
 `check_topology`. Pruning: `prune`, `GradualPruning`, `shuffle`, `reinitialise`. Skips: `add_n2nskip`, `add_resskip`.
-A model as a graph: `network_graph`.
+Sparse execution: `to_sparse`, `to_masked`, `SparseLinear`. A model as a graph: `network_graph`.
 
 Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`, `MaskedConvTranspose1d`,
 `MaskedConvTranspose2d`, `MaskedConvTranspose3d`; `Masked` and `register` for others. Branches: `N2NSkipLinear`,
@@ -38,6 +38,8 @@ from expandergraphs_torch.schedules import GradualPruning, PruningStep
 from expandergraphs_torch.select import exclude_last
 from expandergraphs_torch.skip import N2NSkipConv1d, N2NSkipConv2d, N2NSkipConv3d, N2NSkipLinear, ResSkip
 from expandergraphs_torch.skipping import add_n2nskip, add_resskip
+from expandergraphs_torch.sparse.convert import to_masked, to_sparse
+from expandergraphs_torch.sparse.linear import SparseLinear
 from expandergraphs_torch.sparsify import sparsify
 from expandergraphs_torch.summary import LayerSummary, Summary, summary
 from expandergraphs_torch.topology import (
@@ -69,6 +71,7 @@ __all__ = [
     "PruningStep",
     "Recipe",
     "ResSkip",
+    "SparseLinear",
     "Summary",
     "add_n2nskip",
     "add_resskip",
@@ -91,6 +94,8 @@ __all__ = [
     "shuffle",
     "sparsify",
     "summary",
+    "to_masked",
+    "to_sparse",
     "topology",
     "topology_config",
     "topology_digest",

@@ -304,6 +304,6 @@ def uninstall(module: Any) -> None:
     with torch.no_grad():
         module.weight.copy_(module.masked_weight())
     del module.mask
-    for name in ("family", "note", "recipe", "_topology"):
+    for name in ("family", "note", "recipe", "executes", "_topology"):
         vars(module).pop(name, None)
     module.__class__ = plain_class(type(module))

@@ -55,6 +55,8 @@ class Masked(nn.Module):
         What a reader of the summary should know, such as a degree that was clipped.
     recipe : Recipe or None
         How the graph was drawn; None where it was given.
+    executes : str
+        What a forward pass computes, for the summary.
     """
 
     if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Masked(nn.Module):
     family: str = "given"
     note: str = ""
     recipe: Recipe | None = None
+    executes: str = "masked dense"
     _topology: Tensor | None = None  # the mask, where the buffer is on the meta device and has no values
 
     @property

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from expandergraphs_torch.layers import plain_class, uninstall
 from expandergraphs_torch.masked import Masked, weight_key, zero_outside
 from expandergraphs_torch.select import check_model
+from expandergraphs_torch.sparse.linear import SPARSE_CLASSES, SparseLinear
 
 
 def masked_modules(model: nn.Module) -> dict[str, Masked]:
@@ -80,7 +81,7 @@ def bake(model: nn.Module) -> nn.Module:
     masked = masked_modules(model)
     _check_weights_are_their_own(masked)
     for module in masked.values():
-        uninstall(module)
+        uninstall(module.to_masked() if isinstance(module, SparseLinear) else module)
     return model
 
 
@@ -112,7 +113,8 @@ def _check_weights_are_their_own(masked: dict[str, Masked], *, sharded: bool = F
     for name, module in masked.items():
         # fully_shard of a layer makes it a subclass, of its own and then of the layer's class.
         kind = type(module).__bases__[-1] if sharded and hasattr(module, "reshard") else type(module)
-        if plain_class(kind) is None or "weight" not in module._parameters:
+        own = plain_class(kind) is not None and "weight" in module._parameters
+        if not own and kind not in SPARSE_CLASSES.values():
             raise ValueError(
                 f"layer {name!r} ({type(module).__name__}) is not exactly a masked layer, or its weight is computed "
                 "from other parameters; remove the parametrization or pruning first"

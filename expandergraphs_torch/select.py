@@ -16,6 +16,7 @@ from expandergraphs.budget import LayerShape
 from expandergraphs_torch.layers import MASKED_CLASSES
 from expandergraphs_torch.masked import Masked
 from expandergraphs_torch.masks import Layout
+from expandergraphs_torch.sparse.linear import SparseLinear
 
 Selector: TypeAlias = str | type[nn.Module] | UnionType | Callable[[str, nn.Module], bool]
 Selectors: TypeAlias = Selector | Iterable[Selector] | None
@@ -156,6 +157,8 @@ def exclude_last(model: nn.Module) -> str:
 
 def _obstacle(module: Any) -> str:
     """Say what about a layer, seen alone, keeps it from carrying a mask."""
+    if isinstance(module, SparseLinear):
+        return "it computes sparsely; call to_masked first"
     if isinstance(module, Masked):
         return "it is masked already"
     if isinstance(module, nn.MultiheadAttention):
@@ -175,7 +178,9 @@ def _obstacle(module: Any) -> str:
     if "forward" in vars(module):
         return "it has a forward of its own"
     taken = [
-        name for name in ("mask", "family", "note", "recipe", "graph", "topology", "layout") if hasattr(module, name)
+        name
+        for name in ("mask", "family", "note", "recipe", "executes", "graph", "topology", "layout")
+        if hasattr(module, name)
     ]
     if taken:
         return f"it has an attribute {taken[0]!r} of its own, which a masked layer needs"

@@ -20,7 +20,7 @@ class LayerSummary(LayerPlan):
     in_degrees, out_degrees : Degrees
         Of its inputs and of its outputs.
     executes : str
-        What a forward pass computes: "masked dense" or "dense".
+        What a forward pass computes: "dense", "masked dense" or "sparse"; and, where `to_sparse` measured it, why.
     """
 
     in_degrees: Degrees
@@ -95,7 +95,7 @@ def summary(model: nn.Module) -> Summary:
         if isinstance(layer.module, Masked):
             graph, (n_edges, n_pairs) = layer.module.graph, edges_and_pairs(layer.module)
             inputs, outputs = degrees_of(graph.left_degrees), degrees_of(graph.right_degrees)
-            family, executes, note = layer.module.family, "masked dense", layer.module.note
+            family, executes, note = layer.module.family, layer.module.executes, layer.module.note
             masked.setdefault(weight_key(layer.module), (n_edges, n_pairs, inputs.isolated + outputs.isolated))
         else:
             n_edges = n_pairs = layer.shape.n_pairs

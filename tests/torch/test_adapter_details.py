@@ -64,7 +64,7 @@ def test_a_degree_of_single_weights_that_was_clipped_is_said():
 
 def test_an_attribute_that_a_masked_layer_would_hide_is_named():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    for name in ("mask", "family", "note", "recipe", "graph", "topology", "layout"):
+    for name in ("mask", "family", "note", "recipe", "executes", "graph", "topology", "layout"):
         setattr(model[0], name, "its own")
         assert repr(name) in egt.plan(model, "random", density=0.5).layers[0].note
         delattr(model[0], name)
