@@ -11,17 +11,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from expandergraphs.budget import LayerShape
 from expandergraphs_torch.skip import add_branch
-from expandergraphs_torch.trunk import (
-    Stage,
-    Trace,
-    is_chain,
-    note_shapes,
-    shape_of,
-    shortest_path,
-    stages,
-    strides,
-    trace,
-)  # fmt: skip
+from expandergraphs_torch.tracing import Trace, note_shapes, retrace, shape_of, writes_over
+from expandergraphs_torch.trunk import Stage, is_chain, shortest_path, stages, strides
 
 Link = tuple[str, str, str]  # the names of the value that a branch reads, of that it is added to, and of its module
 
@@ -89,7 +80,7 @@ def branches(
         try:
             result.append(Branch(f"{n}_{n + k}", first.begin, last, *_fitted(model, first, last, max_pool)))
         except ValueError as error:
-            raise ValueError(f"no skip from {first.begin.name!r} to {last.name!r} is possible: {error}") from None
+            raise ValueError(f"no skip from layer {n} to {last.name!r} is possible: {error}") from None
     return result
 
 
@@ -107,7 +98,8 @@ def _fitted(model: nn.Module, first: Stage, last: Stage, max_pool: bool) -> tupl
     else:
         n = places = len(after) - 2
         n_left, n_right = before[1], after[1]
-        if n == 0 or len(before) != len(after) or (not linear and len(layer.kernel_size) != n):
+        fits = n_right == layer.out_features if linear else len(layer.kernel_size) == n
+        if n == 0 or len(before) != len(after) or not fits:
             raise ValueError(f"it would lead from {tuple(before)} to {tuple(after)}")
     if n == 0 and places:
         size = _positions(model, first, last, places)
@@ -151,9 +143,14 @@ def _positions(model: nn.Module, first: Stage, last: Stage, n: int) -> tuple[int
 def _program(model: nn.Module, traced: Trace, links: Iterable[Link]) -> Any:
     """Return a function of a model and its inputs that computes as traced, with branches added."""
     graph, value = traced.graph, {node.name: node for node in traced.graph.nodes}
+    modules = dict(model.named_modules())
     for begin, end, path in links:  # in order: a branch may start at the sum that the one before ends in
-        with graph.inserting_after(value[begin]):
-            branch = graph.call_module(path, (value[begin],))
+        read = value[begin]
+        if any(writes_over(modules, user) and user.args[0] is read for user in read.users):
+            with graph.inserting_after(read):
+                read = graph.call_method("clone", (read,))  # the gradient needs it as it is here
+        with graph.inserting_after(read):
+            branch = graph.call_module(path, (read,))
         target = value[end]
         with graph.inserting_after(target):
             total = graph.call_function(add_branch, (target, branch))
@@ -169,8 +166,9 @@ class Skipping(nn.Module):
     """What a model becomes: an object of its own class still, which computes as it was traced, with branches added."""
 
     _plain: type[nn.Module]
-    _links: tuple[Link, ...]
-    _constants: tuple[str, ...]  # tensors that tracing found, which are no state
+    _links: tuple[Link, ...] = ()
+    _leaves: set[str] | None = None  # the modules that it calls; traced again, some might be of other classes
+    _constants: tuple[str, ...] = ()  # tensors that tracing found, which are no state
     _program: Any
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -184,7 +182,13 @@ class Skipping(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Trace the model again."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        attach(self, trace(self, "_plain_forward"), self._links)
+        modules, skips = self._modules, {path.split(".")[0] for _, _, path in self._links}
+        self._modules = {
+            name: module for name, module in modules.items() if name not in skips
+        }  # a Sequential calls all
+        traced = retrace(self, "_plain_forward", self._leaves)
+        self._modules = modules
+        attach(self, traced, self._links)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _blank, (self._plain,), self.__getstate__()
@@ -194,7 +198,8 @@ def attach(model: Any, traced: Trace, links: tuple[Link, ...]) -> nn.Module:
     """Let a model compute with branches, whose modules it has, in place."""
     for name, constant in traced.constants.items():
         setattr(model, name, constant)
-    model._program, model._links, model._constants = _program(model, traced, links), links, tuple(traced.constants)
+    model._links, model._leaves, model._constants = links, traced.leaves, tuple(traced.constants)
+    model._program = _program(model, traced, links)
     if not isinstance(model, Skipping):
         plain: Any = type(model)
         model.__class__ = _skipping(plain)
@@ -209,6 +214,7 @@ def _skipping(plain: Any) -> type[Skipping]:
         "__module__": plain.__module__,
         "_plain": plain,
         "_plain_forward": plain.forward,
+        "_program": staticmethod(plain.forward),  # of what a model makes of its own class, as a slice of a Sequential
     }
     return type(plain.__name__, (Skipping, plain), members)
 

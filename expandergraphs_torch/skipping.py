@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from expandergraphs._checks import as_integer
 from expandergraphs.budget import LayerShape, spread, spread_skips
@@ -34,7 +36,7 @@ from expandergraphs_torch.skip import (
     ResSkip,
 )  # fmt: skip
 from expandergraphs_torch.sparsify import sparsify
-from expandergraphs_torch.trunk import Trace, trace
+from expandergraphs_torch.tracing import Trace, trace
 
 _CONVOLUTIONS: tuple[Any, ...] = (N2NSkipConv1d, N2NSkipConv2d, N2NSkipConv3d)
 DOWNSAMPLE = ("stride", "max_pool")
@@ -89,7 +91,7 @@ def add_n2nskip(
         at; what a full skip cannot hold goes to the others.
     pattern : {"channel", "weight"}, optional
         Whether the edges of convolutions are pairs of channels or single weights; "channel" for a family, "weight" for
-        a criterion.
+        a criterion. With "channel" a criterion counts kernels, so where they differ in size, skips get what is left.
     norm : "same", None, "batch", or callable(n_channels) -> Module
         Of each skip: "same" is a fresh one of the kind after the layer that it ends at, or none.
     activation : as for `N2NSkipLinear`
@@ -160,6 +162,11 @@ def add_n2nskip(
             for layer, mask in ((layer, choice.masks[layer.name]) for layer in layers)
         }
     rest, holds = total - sum(kept.values()), sum(_n_weights(skip.shape) for skip in skips)
+    if rest < 0:
+        raise GenerationError(
+            f"the layers alone would keep {total - rest} weights, and with skips they may be {total}: kernels count "
+            "alike whatever their sizes, which pattern='weight' mends, or share is less than one of them"
+        )
     if rest > holds:
         largest = math.floor(1e6 * holds / share / possible) / 1e6
         raise GenerationError(
@@ -171,11 +178,16 @@ def add_n2nskip(
     recipe = Recipe(
         "random", pattern, 1, dict(zip(map(_path, skips), n_edges, strict=True)), root.entropy, tuple(root.spawn_key)
     )
-    modules = {skip.name: skip.after_fit(_n2nskip(skip, recipe, streams(root), norm, activation)) for skip in skips}
-    if criterion is None:
-        sparsify(model, family, budget=budget, **options)
-    else:
-        choice.install()
+    random = torch.get_rng_state()
+    try:
+        modules = {skip.name: skip.after_fit(_n2nskip(skip, recipe, streams(root), norm, activation)) for skip in skips}
+        if criterion is None:
+            sparsify(model, family, budget=budget, **options)
+        else:
+            choice.install()
+    except Exception:
+        torch.set_rng_state(random)
+        raise
     return _put(model, traced, "n2nskip", skips, modules)
 
 
@@ -254,7 +266,7 @@ def _n2nskip(skip: Branch, recipe: Recipe, stream: Any, norm: Norm, activation: 
     module: Any
     g = draw_layer("random", shape, recipe.edges[path], pattern=recipe.pattern, rng=stream(path))
     if norm == "same":
-        norm = None if skip.stage.norm is None else lambda _: _fresh(skip.stage.norm)
+        norm = None if skip.stage.norm is None else lambda n_channels: _fresh(skip.stage.norm, n_channels)
     options = {"norm": norm, "activation": activation, "device": layer.weight.device, "dtype": layer.weight.dtype}
     if shape.kernel:
         n = len(shape.kernel)
@@ -265,10 +277,15 @@ def _n2nskip(skip: Branch, recipe: Recipe, stream: Any, norm: Norm, activation: 
     else:
         module = N2NSkipLinear(g, **options)
     module.family, module.recipe = "random", recipe
-    return module.train(layer.training)  # type: ignore[no-any-return]
+    return module  # type: ignore[no-any-return]
 
 
-def _fresh(norm: Any) -> nn.Module:
+def _fresh(norm: Any, n_channels: int) -> nn.Module:
+    """Return a normalisation of the same kind; of other channels where a block concatenates more than what it reads."""
+    if isinstance(norm, _NormBase) and norm.num_features != n_channels:
+        return type(norm)(n_channels, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    if isinstance(norm, nn.GroupNorm) and norm.num_channels != n_channels:
+        return nn.GroupNorm(norm.num_groups, n_channels, norm.eps, norm.affine)
     copied = copy.deepcopy(norm)
     copied.reset_parameters()
     return copied  # type: ignore[no-any-return]
@@ -276,5 +293,5 @@ def _fresh(norm: Any) -> nn.Module:
 
 def _put(model: nn.Module, traced: Trace, name: str, skips: list[Branch], modules: dict[str, nn.Module]) -> nn.Module:
     links: tuple[Link, ...] = tuple((skip.begin.name, skip.stage.end.name, f"{name}.{skip.name}") for skip in skips)
-    setattr(model, name, nn.ModuleDict(modules))
+    setattr(model, name, nn.ModuleDict(modules).train(model.training))
     return attach(model, traced, links)

@@ -10,30 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import fx, nn
-from torch.nn.modules import activation, batchnorm, dropout, instancenorm, normalization, padding
 from torch.nn.modules.conv import _ConvNd
 
-from expandergraphs_torch.criteria import evaluating
-from expandergraphs_torch.layers import MASKED_CLASSES
-from expandergraphs_torch.masked import Masked
+from expandergraphs_torch.tracing import KEEPS_PLACES, called, is_layer, shape_of
 
 _NORMS: tuple[type[nn.Module], ...] = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm1d,
     nn.InstanceNorm2d, nn.InstanceNorm3d,
 )  # fmt: skip
-_KEEPS_PLACES = {nn.Identity} | {
-    vars(module)[name]
-    for module in (activation, batchnorm, dropout, instancenorm, normalization, padding)
-    for name in module.__all__
-} - {nn.MultiheadAttention}
 _KEEPS_PLACES_BY_NAME = {
     "relu", "relu_", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "hardtanh", "sigmoid",
     "tanh", "softplus", "mish", "add", "iadd", "add_", "sub", "mul", "imul", "mul_", "truediv", "div", "clamp",
-    "contiguous", "pad", "cat", "concat", "concatenate",
+    "contiguous", "pad", "cat", "concat", "concatenate", "dropout", "dropout1d", "dropout2d", "dropout3d",
+    "feature_dropout", "alpha_dropout",
 }  # fmt: skip
 _NUMBERS = {"size", "dim", "numel", "shape", "ndim", "device", "dtype"}
 
@@ -64,96 +56,6 @@ class Stage:
     norm: nn.Module | None
 
 
-def is_layer(module: nn.Module) -> bool:
-    """Return whether a module is one that might carry a mask, or is sometimes expected to."""
-    return isinstance(module, nn.Linear | _ConvNd | nn.MultiheadAttention | Masked) or type(module) in MASKED_CLASSES
-
-
-class _Tracer(fx.Tracer):
-    """Follows a model down to its layers and to modules without any."""
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return is_layer(module) or not any(is_layer(inner) for inner in module.modules())
-
-
-class Trace(NamedTuple):
-    """What a model computes, and tensors that it makes of nothing, by the names of attributes that it must have."""
-
-    graph: fx.Graph
-    constants: dict[str, Any]
-
-
-def trace(model: nn.Module, forward: str = "forward") -> Trace:
-    """Trace a model that computes the same in training and evaluation, but for what its modules without layers do.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be traced.
-    """
-    traces = [_traced(model, forward, training) for training in (True, False)]
-    if traces[0].graph.python_code("self").src != traces[1].graph.python_code("self").src:
-        raise ValueError(
-            f"{type(model).__name__} computes otherwise in training than in evaluation by more than its modules, as "
-            "with torch.nn.functional.dropout or auxiliary outputs: use modules, such as torch.nn.Dropout"
-        )
-    called = tuple(f"{node.target}." for node in traces[0].graph.nodes if node.op == "call_module")
-    for name, module in model.named_modules():
-        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-        if name and not f"{name}.".startswith(called) and any(hooks):
-            raise ValueError(
-                f"{name!r} has hooks, which would not be called any more: its layers are called themselves"
-            )
-    return traces[0]
-
-
-def _traced(model: nn.Module, forward: str, training: bool) -> Trace:
-    tracer, before = _Tracer(), dict(vars(model))
-    tracer.traced_func_name = forward
-    try:
-        with evaluating(model, training=training):
-            graph = tracer.trace(model)
-        return Trace(graph, {name: value for name, value in vars(model).items() if name not in before})
-    except Exception as error:
-        raise ValueError(
-            f"torch.fx cannot trace {type(model).__name__}: {error}; write N2NSkipLinear and N2NSkipConv2d into the "
-            "model instead"
-        ) from error
-    finally:
-        vars(model).clear()
-        vars(model).update(before)
-
-
-def note_shapes(model: nn.Module, traced: Trace, example_input: Any) -> None:
-    """Compute on an example, in evaluation mode, and note the shape of every value for `shape_of`.
-
-    Raises
-    ------
-    ValueError
-        If the model does not take the example.
-    """
-    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(model):
-            _Shapes(model, traced).run(*inputs)
-    except Exception as error:
-        raise ValueError(f"the model does not compute on example_input: {error}") from error
-
-
-class _Shapes(fx.Interpreter):
-    def __init__(self, model: nn.Module, traced: Trace) -> None:
-        super().__init__(model, graph=traced.graph)
-        self._constants = traced.constants
-
-    def fetch_attr(self, target: str) -> Any:
-        return self._constants[target] if target in self._constants else super().fetch_attr(target)
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        n.meta["shape"] = result.shape if isinstance(result, torch.Tensor) else None
-        return result
-
-
 def stages(model: nn.Module, graph: fx.Graph) -> list[Stage]:
     """List the stages of a traced model; a depthwise convolution alone is none."""
     modules, trunk, order = dict(model.named_modules()), _trunk(graph), {node: k for k, node in enumerate(graph.nodes)}
@@ -166,7 +68,7 @@ def stages(model: nn.Module, graph: fx.Graph) -> list[Stage]:
         between = [node for node in graph.nodes if order[begin] < order[node] <= order[end]]
         if not any(map(layers_of, between)):
             continue
-        path = _path(begin, end, lambda node: -layers_of(node))
+        path = _path(modules, begin, end, lambda node: -layers_of(node))
         last = next((node for node in path[:-1] if layers_of(node)), None)
         if last is None:
             continue
@@ -203,19 +105,16 @@ def strides(model: nn.Module, begin: fx.Node, end: fx.Node, n: int) -> tuple[int
             return None
         total = [a * b for a, b in zip(total, step, strict=True)]
     if any(step.denominator != 1 for step in total):
-        raise ValueError(f"{end.name!r} has more positions than {begin.name!r}, and a skip cannot make them")
+        raise ValueError("there are more positions where it ends, and a skip cannot make them")
     return tuple(map(int, total))
 
 
 def shortest_path(model: nn.Module, begin: fx.Node, end: fx.Node) -> list[fx.Node]:
     """Return the path of values with the fewest layers, from the end back to the beginning."""
     modules = dict(model.named_modules())
-    return _path(begin, end, lambda node: int(node.op == "call_module" and is_layer(modules[str(node.target)])))
-
-
-def shape_of(node: fx.Node) -> tuple[int, ...] | None:
-    """Return the shape that `note_shapes` noted; None if there is none, or no tensor."""
-    return node.meta.get("shape")
+    return _path(
+        modules, begin, end, lambda node: int(node.op == "call_module" and is_layer(modules[str(node.target)]))
+    )
 
 
 def _joins_channels(module: Any) -> bool:
@@ -233,7 +132,7 @@ def _trunk(graph: fx.Graph) -> list[fx.Node]:
     for node in graph.nodes:
         live = {value for value in live if last_use[value] > position[node]}
         computed = node.op != "output" and not _is_number(node) and flowing & set(node.all_input_nodes)
-        if node.users and (node.op == "placeholder" or computed):
+        if node.users and ((node.op == "placeholder" and node.meta.get("flows", True)) or computed):
             flowing.add(node)
             live.add(node)
             if live == {node} and node.meta.get("shape", ()) is not None:
@@ -255,7 +154,7 @@ def _is_norm(modules: dict[str, nn.Module], node: fx.Node) -> bool:
     return node.op == "call_module" and type(modules[str(node.target)]) in _NORMS
 
 
-def _path(begin: fx.Node, end: fx.Node, cost: Callable[[fx.Node], int]) -> list[fx.Node]:
+def _path(modules: dict[str, nn.Module], begin: fx.Node, end: fx.Node, cost: Callable[[fx.Node], int]) -> list[fx.Node]:
     """Return the cheapest path of values, from the end back to the beginning; past pooling all positions if it can."""
     best: dict[fx.Node, tuple[tuple[int, int], fx.Node | None]] = {begin: ((0, 0), None)}
     node = begin.next
@@ -263,7 +162,7 @@ def _path(begin: fx.Node, end: fx.Node, cost: Callable[[fx.Node], int]) -> list[
         options = [(best[source][0], source) for source in node.all_input_nodes if source in best]
         if options and not _is_number(node):
             (pooled, total), source = min(options, key=lambda option: option[0])
-            best[node] = (pooled + _is_global(node), total + cost(node)), source
+            best[node] = (pooled + _is_global(modules, node), total + cost(node)), source
         node = node.next
     path: list[fx.Node] = []
     at: fx.Node | None = end
@@ -273,12 +172,9 @@ def _path(begin: fx.Node, end: fx.Node, cost: Callable[[fx.Node], int]) -> list[
     return path
 
 
-def _is_global(node: fx.Node) -> bool:
-    return "adaptive" in _words(node) or _words(node) in ("mean", "amax")
-
-
-def _words(node: fx.Node) -> str:
-    return (node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")).lower()
+def _is_global(modules: dict[str, nn.Module], node: fx.Node) -> bool:
+    name = type(modules[str(node.target)]).__name__.lower() if node.op == "call_module" else called(node)
+    return "adaptive" in name or name in ("mean", "amax")
 
 
 def _step(modules: dict[str, nn.Module], node: fx.Node, n: int) -> list[Fraction] | None:
@@ -287,13 +183,13 @@ def _step(modules: dict[str, nn.Module], node: fx.Node, n: int) -> list[Fraction
         module: Any = modules[str(node.target)]
         if isinstance(module, _ConvNd):
             return [Fraction(s) ** (-1 if module.transposed else 1) for s in module.stride][-n:]
-        if type(module) in _KEEPS_PLACES:
+        if type(module) in KEEPS_PLACES:
             return [Fraction(1)] * n
         if "Pool" in type(module).__name__ and hasattr(module, "kernel_size"):
             return _each(module.stride, n)
-    elif _words(node) in _KEEPS_PLACES_BY_NAME:
+    elif called(node) in _KEEPS_PLACES_BY_NAME:
         return [Fraction(1)] * n
-    elif node.op == "call_function" and "pool" in _words(node) and not _is_global(node):
+    elif node.op == "call_function" and "pool" in called(node) and not _is_global(modules, node):
         arguments = dict(zip(("kernel_size", "stride"), node.args[1:], strict=False)) | node.kwargs
         return _each(arguments.get("stride") or arguments["kernel_size"], n)
     shape, before = shape_of(node), shape_of(node.all_input_nodes[0])

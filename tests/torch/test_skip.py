@@ -430,7 +430,7 @@ def test_a_network_with_identities_is_a_graph_with_identities():
 
 
 class Functional(nn.Module):
-    """Dropout that does not follow the mode once it is traced."""
+    """Dropout that is no module."""
 
     def __init__(self):
         super().__init__()
@@ -440,6 +440,12 @@ class Functional(nn.Module):
         for layer in self.layers:
             x = F.dropout(F.relu(layer(x)), training=self.training)
         return x
+
+
+class Auxiliary(Functional):
+    def forward(self, x):
+        x = self.layers[1](self.layers[0](x))
+        return (self.layers[2](x), x) if self.training else x
 
 
 class Branching(Functional):
@@ -465,7 +471,7 @@ class Branching(Functional):
         (lambda: mlp(9, 8, 7), {"include": "3"}, "matches no layer"),
         (lambda: mlp(9, 8, 7), {"example_input": torch.ones(1, 8)}, "does not compute on example_input"),
         (ResNet, {}, "ResNet is no chain.*give example_input"),
-        (Functional, {}, "computes otherwise in training"),
+        (Auxiliary, {}, "computes otherwise in training"),
         (Branching, {}, "cannot trace Branching"),
         (lambda: egt.add_resskip(mlp(9, 8, 7)), {}, "has skips already"),
         (lambda: egt.sparsify(mlp(9, 8, 7), "random", density=0.5), {}, "masked already"),
@@ -477,6 +483,18 @@ def test_refusals_say_why_and_change_nothing(make, options, message):
     with pytest.raises(ValueError, match=message):
         egt.add_n2nskip(model, **{"density": 0.2} | options)
     assert_unchanged(model, before)
+
+
+@pytest.mark.parametrize("again", [lambda model: model, copy.deepcopy])
+def test_functional_dropout_follows_the_mode(again):
+    model, x = again(egt.add_n2nskip(Functional(), density=0.5, rng=0)), torch.randn(50, 6)
+    assert len(model.n2nskip) == 2
+    model.eval()
+    a1 = F.relu(model.layers[0](x))
+    a2 = F.relu(model.layers[1](a1) + model.n2nskip["0_2"](x))
+    torch.testing.assert_close(model(x), F.relu(model.layers[2](a2) + model.n2nskip["1_3"](a1)))
+    assert torch.equal(model(x), model(x))
+    assert not torch.equal(model.train()(x), model(x))
 
 
 def test_layers_that_stay_dense_count_and_no_skip_ends_there():
