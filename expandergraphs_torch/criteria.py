@@ -63,6 +63,10 @@ class Scoring:
     ) -> None:
         self.model, self.stream, self._data = model, stream, data
         self.layers = {layer.name: layer.module for layer in layers}
+        if isinstance(loss_fn, nn.Module) or getattr(loss_fn, "__module__", None) == nn.functional.__name__:
+            raise ValueError(
+                f"loss_fn is called as loss_fn(model, batch), which {loss_fn!r} is not; for cross-entropy leave it out"
+            )
         self._loss = _Loss(model, cross_entropy if loss_fn is None else loss_fn)
         self._batch: Any = None
 
@@ -70,6 +74,11 @@ class Scoring:
     def batch(self) -> Any:
         """The first batch of the data."""
         if self._batch is None:
+            if isinstance(self._data, Tensor | dict):
+                raise ValueError(
+                    f"data is an iterable of batches, got a {type(self._data).__name__}: for one batch (x, y), give "
+                    "[(x, y)]; other batches need loss_fn(model, batch) too"
+                )
             if not isinstance(self._data, Iterable):
                 raise ValueError(f"this criterion needs data, an iterable of batches; got {self._data!r}")
             self._batch = next(iter(self._data), None)
@@ -134,9 +143,15 @@ class _Loss(nn.Module):
 def cross_entropy(model: nn.Module, batch: Any) -> Tensor:
     """Return the cross-entropy of ``model(x)`` and y, for a batch (x, y, ...)."""
     if not isinstance(batch, list | tuple) or len(batch) < 2:
-        raise ValueError(f"without a loss_fn, a batch must be (x, y), got {type(batch).__name__}")
+        raise ValueError(
+            f"without a loss_fn, a batch must be (x, y), got {type(batch).__name__}; for others give loss_fn(model, "
+            "batch), such as lambda model, batch: model(**batch).loss"
+        )
     device = next(model.parameters()).device
-    return nn.functional.cross_entropy(model(batch[0].to(device)), batch[1].to(device))
+    output = model(batch[0].to(device))
+    if not isinstance(output, Tensor):
+        raise ValueError(f"the model returns a {type(output).__name__}, not a tensor: give loss_fn(model, batch)")
+    return nn.functional.cross_entropy(output, batch[1].to(device))
 
 
 def random(scoring: Scoring, masks: Masks) -> Scores:

@@ -55,6 +55,7 @@ def zero_off_mask(model: nn.Module, optimizer: torch.optim.Optimizer | None = No
     >>> bool(optimizer.state[model.weight]["momentum_buffer"][~model.mask].any())
     False
     """
+    check_model(model)
     for sharded in model.modules():
         reshard: Any = getattr(sharded, "reshard", None)
         if reshard is not None:

@@ -22,6 +22,7 @@ from expandergraphs import LayeredGraph
 from expandergraphs_torch.network_edges import REDUCTIONS
 from expandergraphs_torch.network_reader import Reader, words
 from expandergraphs_torch.select import check_model
+from expandergraphs_torch.sparse.linear import computing_densely
 
 
 def network_graph(model: nn.Module, example_input: Any, *, edge: str = "l1") -> LayeredGraph:
@@ -69,9 +70,10 @@ def network_graph(model: nn.Module, example_input: Any, *, edge: str = "l1") -> 
         if nn.parameter.is_lazy(tensor):
             raise ValueError(f"{name!r} is not initialised; run the model once")
     apart: set[int] = set()
-    while True:
-        reader = Reader(edge, frozenset(apart))
-        reader.read(model, inputs)
-        if reader.spent <= apart:
-            return reader.network()
-        apart |= reader.spent  # a summand was read again: once more, with nodes of its own for the sum
+    with computing_densely(model):
+        while True:
+            reader = Reader(edge, frozenset(apart))
+            reader.read(model, inputs)
+            if reader.spent <= apart:
+                return reader.network()
+            apart |= reader.spent  # a summand was read again: once more, with nodes of its own for the sum

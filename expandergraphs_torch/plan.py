@@ -18,6 +18,7 @@ from expandergraphs.results import Printable, Table, number
 from expandergraphs.rng import RNG, as_generator
 from expandergraphs_torch.masked import Masked, weight_key
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
+from expandergraphs_torch.sparse.linear import SparseLinear
 
 FamilyOrGraphs: TypeAlias = str | Family | Mapping[str, BipartiteGraph]
 Budget: TypeAlias = str | Mapping[str, int]
@@ -104,7 +105,10 @@ def shape_cells(shape: LayerShape) -> tuple[int, int, str]:
 def remaining_parameters(model: nn.Module, masked: list[tuple[Any, float]]) -> float:
     """Return the share of parameters left, in percent, given masked layers with the density of each."""
     known = [parameter for parameter in model.parameters() if not nn.parameter.is_lazy(parameter)]
-    total = sum(parameter.numel() for parameter in known)
+    unstored = sum(
+        layer.weight.numel() - layer.values.numel() for layer, _ in masked if isinstance(layer, SparseLinear)
+    )
+    total = sum(parameter.numel() for parameter in known) + unstored  # a SparseLinear stores its edges alone
     pruned = {weight_key(layer): layer.weight.numel() * (1 - density) for layer, density in masked}
     return 100 * (total - sum(pruned.values())) / total if total else 100.0
 

@@ -1,6 +1,7 @@
 """Pruning a whole model by a criterion: scores for all weights, the largest of them kept, in exact numbers."""
 
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -194,7 +195,9 @@ def _as_criterion(criterion: Any) -> tuple[Callable[[Scoring, Masks], Scores], s
     if isinstance(criterion, str) and criterion in CRITERIA:
         return CRITERIA[criterion], criterion
     if isinstance(criterion, str) or not callable(criterion):
-        raise ValueError(f"criterion must be one of {', '.join(CRITERIA)} or a function, got {criterion!r}")
+        near = get_close_matches(str(criterion).lower(), CRITERIA, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"criterion must be one of {', '.join(CRITERIA)} or a function, got {criterion!r}{hint}")
 
     def score(scoring: Scoring, masks: Masks) -> Scores:
         with torch.no_grad():

@@ -115,6 +115,8 @@ class GradualPruning:
             raise ValueError(f"final_density = {final_density} must be at most initial_density = {initial_density}")
         self.begin, self.every = as_integer("begin", begin), as_integer("every", every, minimum=1)
         self.end = as_integer("end", end, minimum=self.begin)
+        if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+            raise ValueError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
         select(candidates(model), include, exclude, masked_too=True)  # refuses what cannot be pruned, now
         self.model, self.optimizer = model, optimizer
         self.initial_density, self.final_density = float(initial_density), float(final_density)

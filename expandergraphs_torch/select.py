@@ -126,6 +126,9 @@ def select(
             raise ValueError(f"layer {layer.name!r} cannot be included: {layer.obstacle}")
     chosen = layers if included is None else _matching("include", included, layers)
     dropped = [] if exclude is None else _matching("exclude", _as_selectors("exclude", exclude), layers)
+    sparse = [layer.name for layer in chosen if isinstance(layer.module, SparseLinear) and layer not in dropped]
+    if sparse:
+        raise ValueError(f"layers {sparse} compute sparsely: call to_masked first, or exclude them")
     masked = [layer.name for layer in chosen if isinstance(layer.module, Masked) and layer not in dropped]
     if masked and not masked_too:
         raise ValueError(f"layers {masked} are masked already: exclude them, or bake the model first")

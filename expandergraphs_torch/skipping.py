@@ -112,6 +112,13 @@ def add_n2nskip(
         that are kernels to within one of them. `forward` calls the layers one by one: of containers, that is no
         longer called, hooks would be lost, and are refused.
 
+    Notes
+    -----
+    Build the optimizer afterwards, or give it ``model.n2nskip.parameters()`` too. To load a checkpoint of a model with
+    skips, add skips to a fresh model first, with any seed. To `prune` and `density`, the skips are layers like others,
+    and their possible weights count. In a ``Sequential``, the skips are an item more, and what is appended later is
+    not called.
+
     Raises
     ------
     GenerationError
@@ -241,7 +248,7 @@ def add_resskip(
 def _check(model: Any, attribute: str, k: Any, downsample: Any) -> int:
     check_model(model)
     if isinstance(model, Skipping):
-        raise ValueError("the model has skips already")
+        raise ValueError("the model has skips already: start from one without")
     if hasattr(model, attribute):
         raise ValueError(f"the model has an attribute {attribute!r} already")
     if "forward" in vars(model):

@@ -210,6 +210,8 @@ def load_state_dict(
     if strict:
         problems += [f"{key!r} is missing" for key in expected if key not in state_dict]
         problems += [f"{key!r} is unexpected" for key in state_dict if key not in expected]
+        if any(".n2nskip." in f".{key}" for key in state_dict.keys() - expected.keys()):
+            problems.insert(0, "the checkpoint has N2NSkip connections: call add_n2nskip on the model first")
     for key, value in state_dict.items():
         tensors = (value, expected.get(key, value))
         if any(map(nn.parameter.is_lazy, tensors)):

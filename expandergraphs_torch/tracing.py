@@ -187,7 +187,8 @@ class _Shapes(fx.Interpreter):
         return self._constants[target] if target in self._constants else super().fetch_attr(target)
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        return super().get_attr(target, args, kwargs).clone()  # the model may count in it
+        value = super().get_attr(target, args, kwargs)
+        return value.clone() if isinstance(value, torch.Tensor) else value  # the model may count in it
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)

@@ -1,6 +1,7 @@
 """The families by name, for whoever lets a user choose one: the command line, studies, the adapter for PyTorch."""
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -48,7 +49,9 @@ def as_family(family: str | Family) -> Family:
         raise ValueError("a RadiX-Net is built as a whole, by radix_net_with or family_net, not layer by layer")
     draw = RANDOM_FAMILIES.get(family) if isinstance(family, str) else family
     if not callable(draw):
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)} or a function, got {family!r}")
+        near = get_close_matches(str(family).lower().replace("-", "_"), FAMILIES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)} or a function, got {family!r}{hint}")
 
     def checked(n_left: int, n_right: int, n_edges: int, rng: np.random.Generator) -> BipartiteGraph:
         graph = draw(n_left, n_right, n_edges, rng)

@@ -376,7 +376,7 @@ def test_scoring_leaves_no_trace(criterion, fails):
 
 def test_synflow_needs_a_dimension_beside_the_batch():
     with pytest.raises(ValueError, match=r"synflow needs batches of floats x, .*; got torch.float32 of shape \(4,\)"):
-        egt.prune(nn.Linear(4, 4), "synflow", density=0.5, data=torch.ones(3, 4))
+        egt.prune(nn.Linear(4, 4), "synflow", density=0.5, data=[torch.ones(4)])
 
 
 # --- controls ---
@@ -411,3 +411,31 @@ def test_a_loss_that_is_linear_in_the_weights_has_no_curvature():
             nn.Sequential(nn.Linear(4, 3)), criterion, [torch.ones(2, 4)], lambda model, x: model(x).sum()
         )
         assert not scores["0"].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data": torch.ones(2, 6)}, r"data is an iterable of batches, got a Tensor: for one batch \(x, y\), give"),
+        ({"data": {"x": 1}}, "got a dict"),
+        ({"data": [{"x": 1}]}, r"must be \(x, y\), got dict; for others give loss_fn"),
+        ({"data": [batch()], "loss_fn": nn.CrossEntropyLoss()}, "loss_fn is called as loss_fn"),
+        ({"data": [batch()], "loss_fn": nn.functional.cross_entropy}, "loss_fn is called as loss_fn"),
+        ({"criterion": "SNIP", "data": [batch()]}, "did you mean 'snip'?"),
+    ],
+)
+def test_mistakes_of_newcomers(options, message):
+    with pytest.raises(ValueError, match=message):
+        egt.prune(mlp(6, 5, 4), **{"criterion": "snip", "density": 0.1} | options)
+
+
+def test_a_model_that_returns_no_tensor_needs_a_loss():
+    model = mlp(6, 5, 4)
+    model.forward = lambda x: {"logits": x}
+    with pytest.raises(ValueError, match="returns a dict, not a tensor: give loss_fn"):
+        egt.prune(model, "snip", density=0.1, data=[(torch.ones(2, 6), torch.ones(2))])
+
+
+def test_an_optimizer_is_one():
+    with pytest.raises(ValueError, match=r"optimizer must be a torch.optim.Optimizer, got dict"):
+        egt.GradualPruning(mlp(6, 5, 4), final_density=0.1, begin=1, end=2, every=1, optimizer={})

@@ -486,8 +486,9 @@ def test_refusals_say_why_and_change_nothing(make, options, message):
 
 
 @pytest.mark.parametrize("again", [lambda model: model, copy.deepcopy])
-def test_functional_dropout_follows_the_mode(again):
-    model, x = again(egt.add_n2nskip(Functional(), density=0.5, rng=0)), torch.randn(50, 6)
+@pytest.mark.parametrize("example", [None, torch.ones(2, 6)])
+def test_functional_dropout_follows_the_mode(again, example):
+    model, x = again(egt.add_n2nskip(Functional(), density=0.5, example_input=example, rng=0)), torch.randn(50, 6)
     assert len(model.n2nskip) == 2
     model.eval()
     a1 = F.relu(model.layers[0](x))
@@ -519,3 +520,10 @@ def test_a_linear_layer_after_positions_that_are_no_square_needs_an_example():
         egt.add_n2nskip(make(), density=0.2)
     x = torch.randn(2, 1, 8, 7)
     assert egt.add_n2nskip(make(), density=0.2, example_input=x)(x).shape == (2, 5)
+
+
+def test_a_checkpoint_with_skips_asks_for_them():
+    state = egt.add_n2nskip(mlp(9, 8, 7), density=0.3, rng=0).state_dict()
+    with pytest.raises(RuntimeError, match="the checkpoint has N2NSkip connections: call add_n2nskip"):
+        egt.load_state_dict(mlp(9, 8, 7), state)
+    egt.load_state_dict(egt.add_n2nskip(mlp(9, 8, 7), density=0.3, rng=1), state)

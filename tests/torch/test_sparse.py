@@ -203,7 +203,7 @@ def test_what_does_not_fit_is_said(always):
         with pytest.raises(RuntimeError, match=rf"size mismatch for {key}: \(2, 3\) in the checkpoint"):
             sparse.load_state_dict(before | {key: torch.ones(2, 3)})
     assert all(torch.equal(tensor, before[name]) for name, tensor in sparse.state_dict().items())
-    with pytest.raises(ValueError, match="computes sparsely; call to_masked first"):
+    with pytest.raises(ValueError, match="compute sparsely: call to_masked first"):
         egt.prune(sparse, "magnitude", density=0.1)
     with pytest.raises(ValueError, match="a MaskedLinear with a weight of its own is needed, got Linear"):
         egt.SparseLinear.of(nn.Linear(3, 4))
@@ -307,3 +307,27 @@ def test_a_layer_that_the_example_does_not_call_stays_as_it_is(always):
     egt.to_sparse(model, example_input=torch.ones(3, 6))
     assert type(model["spare"][0]) is egt.MaskedLinear
     assert "does not call it" in egt.summary(model).layers[1].executes
+
+
+def test_sparse_layers_are_not_passed_over(always):
+    model = egt.to_sparse(mlp(12, 20, 4))
+    for change in (
+        lambda: egt.prune(model, "magnitude", density=0.1),
+        lambda: egt.GradualPruning(model, final_density=0.1, begin=1, end=2, every=1),
+        lambda: egt.shuffle(model),
+    ):
+        with pytest.raises(ValueError, match="compute sparsely: call to_masked first"):
+            change()
+
+
+def test_parameters_that_remain_are_those_of_the_masked_model(always):
+    masked = mlp(12, 20, 4)
+    assert egt.summary(egt.to_sparse(copy.deepcopy(masked))).remaining == egt.summary(masked).remaining
+
+
+def test_a_sparse_model_is_read_as_a_graph(always):
+    masked = mlp(12, 20, 4)
+    sparse = egt.to_sparse(copy.deepcopy(masked))
+    x = torch.ones(1, 12)
+    assert egt.network_graph(sparse, x) == egt.network_graph(masked, x)
+    assert not any("densely" in vars(layer) for layer in sparse)
