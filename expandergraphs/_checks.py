@@ -21,7 +21,9 @@ def as_integer(name: str, value: Any, *, minimum: int = 0) -> int:
 def as_fraction(name: str, value: Any) -> float:
     """Return `value` as a ``float`` in [0, 1], or raise ``ValueError``."""
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:  # type: ignore[operator]
-        raise ValueError(f"{name} must be a number between 0 and 1, such as 0.1 for 10 %, got {value!r}")
+        percent = isinstance(value, Real) and 1 < value <= 100  # type: ignore[operator]
+        hint = f"; {value:g} % is {value / 100:g}" if percent else ""
+        raise ValueError(f"{name} must be a number between 0 and 1, got {value!r}{hint}")
     return float(value)
 
 

@@ -298,7 +298,10 @@ def test_infeasible_requests_name_the_nearest_feasible(build, message):
     [
         (lambda: eg.random_bipartite(4, 4), "exactly one of n_edges, density, p; got none"),
         (lambda: eg.random_bipartite(4, 4, p=0.1, density=0.1), "got density, p"),
-        (lambda: eg.random_bipartite(4, 4, density=1.5), "density must be a number between 0 and 1, got 1.5"),
+        (
+            lambda: eg.random_bipartite(4, 4, density=1.5),
+            "density must be a number between 0 and 1, got 1.5; 1.5 % is 0.015",
+        ),
         (lambda: eg.random_bipartite(4, 4, p=float("nan")), "p must be a number between 0 and 1, got nan"),
         (lambda: eg.random_bipartite(4, 4, density="0.5"), "density must be a number between 0 and 1, got '0.5'"),
         (lambda: eg.random_bipartite(4, 4, density=True), "density must be a number between 0 and 1, got True"),
