@@ -44,7 +44,7 @@ def main():
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message="Sparse CSR")
     print(f"{platform.platform()}, Python {platform.python_version()}, torch {torch.__version__}\n")
-    print("| threads | size | batch | zeros | dense, ms | over masked | SparseLinear | MKL CSR |")
+    print("| threads | size | batch | zeros | dense, ms | MaskedLinear | SparseLinear | MKL CSR |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|")
     for threads in options.threads:
         torch.set_num_threads(threads)
