@@ -130,7 +130,7 @@ def _gain(layer: Any, n_rows: int) -> float:
         along = torch.ones(n_rows, layer.out_features, dtype=weight.dtype, device=weight.device)
         steps = (
             lambda: torch.autograd.grad(nn.functional.linear(x, dense), (dense, x), along),
-            lambda: torch.autograd.grad(spmm(values, x.T, pattern).T, (values, x), along),
+            lambda: torch.autograd.grad(spmm(values, x.T.contiguous(), pattern).T, (values, x), along),
         )
         seconds, start = [math.inf, math.inf], time.perf_counter()
         for round_ in range(_ROUNDS):

@@ -89,6 +89,7 @@ class SparseLinear(MaskedLinear):
         gradient = None if self.values.grad is None else self._dense(self.values.grad)
         for name in ("values", *_BUFFERS):
             delattr(self, name)
+        vars(self).pop("executes", None)
         layer: Any = self
         layer.__class__ = next(masked for masked, sparse in SPARSE_CLASSES.items() if sparse is type(self))
         layer.weight = weight

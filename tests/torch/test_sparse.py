@@ -232,6 +232,7 @@ def test_there_and_back_and_baked(always):
     assert egt.summary(model).layers[0].executes == "sparse: a training step is 2x as fast sparse as dense"
     assert egt.summary(model).n_edges == egt.summary(masked).n_edges
     assert egt.to_sparse(model) is model
+    assert copy.deepcopy(model)[0].to_masked().executes == "masked dense"
     back = egt.to_masked(copy.deepcopy(model))
     assert repr(back) == repr(masked)
     assert egt.summary(back) == egt.summary(masked)
