@@ -39,7 +39,7 @@ from expandergraphs_torch.select import exclude_last
 from expandergraphs_torch.skip import N2NSkipConv1d, N2NSkipConv2d, N2NSkipConv3d, N2NSkipLinear, ResSkip
 from expandergraphs_torch.skipping import add_n2nskip, add_resskip
 from expandergraphs_torch.sparse.convert import to_masked, to_sparse
-from expandergraphs_torch.sparse.linear import SparseLinear
+from expandergraphs_torch.sparse.layers import SparseConv1d, SparseConv2d, SparseConv3d, SparseLinear
 from expandergraphs_torch.sparsify import sparsify
 from expandergraphs_torch.summary import LayerSummary, Summary, summary
 from expandergraphs_torch.topology import (
@@ -71,6 +71,9 @@ __all__ = [
     "PruningStep",
     "Recipe",
     "ResSkip",
+    "SparseConv1d",
+    "SparseConv2d",
+    "SparseConv3d",
     "SparseLinear",
     "Summary",
     "add_n2nskip",

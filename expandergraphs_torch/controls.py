@@ -15,7 +15,7 @@ from expandergraphs.rng import RNG, streams
 from expandergraphs_torch.layers import install
 from expandergraphs_torch.model import masked_modules, zero_off_mask
 from expandergraphs_torch.select import check_model
-from expandergraphs_torch.sparse.linear import SparseLinear
+from expandergraphs_torch.sparse.layers import Sparse
 
 
 def shuffle(model: nn.Module, *, rng: RNG = None) -> nn.Module:
@@ -45,7 +45,7 @@ def shuffle(model: nn.Module, *, rng: RNG = None) -> nn.Module:
     8
     """
     modules, stream, moved = masked_modules(model), streams(rng), {}
-    if any(isinstance(module, SparseLinear) for module in modules.values()):
+    if any(isinstance(module, Sparse) for module in modules.values()):
         raise ValueError("some layers compute sparsely: call to_masked first")
     for name, module in modules.items():
         if id(module.weight) not in moved:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from expandergraphs_torch.layers import plain_class, uninstall
 from expandergraphs_torch.masked import Masked, weight_key, zero_outside
 from expandergraphs_torch.select import check_model
-from expandergraphs_torch.sparse.linear import SPARSE_CLASSES, SparseLinear
+from expandergraphs_torch.sparse.layers import SPARSE_CLASSES, Sparse
 
 
 def masked_modules(model: nn.Module) -> dict[str, Masked]:
@@ -82,7 +82,7 @@ def bake(model: nn.Module) -> nn.Module:
     masked = masked_modules(model)
     _check_weights_are_their_own(masked)
     for module in masked.values():
-        uninstall(module.to_masked() if isinstance(module, SparseLinear) else module)
+        uninstall(module.to_masked() if isinstance(module, Sparse) else module)
     return model
 
 

@@ -22,7 +22,7 @@ from expandergraphs import LayeredGraph
 from expandergraphs_torch.network_edges import REDUCTIONS
 from expandergraphs_torch.network_reader import Reader, words
 from expandergraphs_torch.select import check_model
-from expandergraphs_torch.sparse.linear import computing_densely
+from expandergraphs_torch.sparse.layers import computing_densely
 
 
 def network_graph(model: nn.Module, example_input: Any, *, edge: str = "l1") -> LayeredGraph:

@@ -18,7 +18,7 @@ from expandergraphs.results import Printable, Table, number
 from expandergraphs.rng import RNG, as_generator
 from expandergraphs_torch.masked import Masked, weight_key
 from expandergraphs_torch.select import Candidate, Selectors, candidates, select
-from expandergraphs_torch.sparse.linear import SparseLinear
+from expandergraphs_torch.sparse.layers import Sparse
 
 FamilyOrGraphs: TypeAlias = str | Family | Mapping[str, BipartiteGraph]
 Budget: TypeAlias = str | Mapping[str, int]
@@ -106,7 +106,7 @@ def remaining_parameters(model: nn.Module, masked: list[tuple[Any, float]]) -> f
     """Return the share of parameters left, in percent, given masked layers with the density of each."""
     known = [parameter for parameter in model.parameters() if not nn.parameter.is_lazy(parameter)]
     unstored = sum(
-        layer.weight.numel() - layer.values.numel() for layer, _ in masked if isinstance(layer, SparseLinear)
+        layer.weight.numel() - layer.values.numel() for layer, _ in masked if isinstance(layer, Sparse)
     )
     total = sum(parameter.numel() for parameter in known) + unstored  # a SparseLinear stores its edges alone
     pruned = {weight_key(layer): layer.weight.numel() * (1 - density) for layer, density in masked}

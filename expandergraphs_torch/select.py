@@ -16,7 +16,7 @@ from expandergraphs.budget import LayerShape
 from expandergraphs_torch.layers import MASKED_CLASSES
 from expandergraphs_torch.masked import Masked
 from expandergraphs_torch.masks import Layout
-from expandergraphs_torch.sparse.linear import SparseLinear
+from expandergraphs_torch.sparse.layers import Sparse
 
 Selector: TypeAlias = str | type[nn.Module] | UnionType | Callable[[str, nn.Module], bool]
 Selectors: TypeAlias = Selector | Iterable[Selector] | None
@@ -126,7 +126,7 @@ def select(
             raise ValueError(f"layer {layer.name!r} cannot be included: {layer.obstacle}")
     chosen = layers if included is None else _matching("include", included, layers)
     dropped = [] if exclude is None else _matching("exclude", _as_selectors("exclude", exclude), layers)
-    sparse = [layer.name for layer in chosen if isinstance(layer.module, SparseLinear) and layer not in dropped]
+    sparse = [layer.name for layer in chosen if isinstance(layer.module, Sparse) and layer not in dropped]
     if sparse:
         raise ValueError(f"layers {sparse} compute sparsely: call to_masked first, or exclude them")
     masked = [layer.name for layer in chosen if isinstance(layer.module, Masked) and layer not in dropped]
@@ -160,7 +160,7 @@ def exclude_last(model: nn.Module) -> str:
 
 def _obstacle(module: Any) -> str:
     """Say what about a layer, seen alone, keeps it from carrying a mask."""
-    if isinstance(module, SparseLinear):
+    if isinstance(module, Sparse):
         return "it computes sparsely; call to_masked first"
     if isinstance(module, Masked):
         return "it is masked already"

@@ -1,39 +1,46 @@
 """A model between its two executions: masked layers that compute densely, and sparse ones where they are faster."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from expandergraphs_torch.criteria import evaluating
 from expandergraphs_torch.masked import Masked
 from expandergraphs_torch.model import masked_modules
 from expandergraphs_torch.select import check_model
-from expandergraphs_torch.sparse.linear import SPARSE_CLASSES, SparseLinear
-from expandergraphs_torch.sparse.products import Pattern, spmm
+from expandergraphs_torch.sparse.build import why_not
+from expandergraphs_torch.sparse.layers import SPARSE_CLASSES, Sparse, SparseConv2d, SparseLinear
+from expandergraphs_torch.sparse.products import executions
 
-ROWS = 128  # of the input that a layer is measured with, where no example tells
-_SECONDS, _ROUNDS = 0.2, 20  # for a layer: at most this long, or so many times
+ROWS = 128  # of the input that a linear layer is measured with, where no example tells
+_SECONDS, _ROUNDS = 0.3, 20  # for a layer: at most this long, or so many times
 
 
 def to_sparse(model: nn.Module, *, example_input: Any = None) -> nn.Module:
     """Let the masked layers of a model compute sparsely where that is faster on this machine, in place.
 
-    Every masked linear layer is measured, a training step of it alone, against a dense layer of its size, and becomes
-    a `SparseLinear` if it wins. Convolutions stay as they are. `summary` says what each layer executes, and by how
-    much it won or lost.
+    Every masked linear layer and convolution is measured alone, as the example calls it: as a plain dense layer, and
+    sparsely in every way that this machine offers. It becomes a `SparseLinear`, `SparseConv1d`, `SparseConv2d` or
+    `SparseConv3d` that computes in the fastest way, or stays as it is where the dense layer is as fast. `summary` says
+    what each layer executes, and why.
+
+    In training mode a training step is measured, forward and backward; in evaluation mode, inference.
 
     Parameters
     ----------
     model : Module
-        On the device, and with the number of threads, that it will train with. Build the optimizer afterwards: a
-        sparse layer has another parameter, `values`.
+        On the device, and with the number of threads, that it will run with. Build the optimizer afterwards: a sparse
+        layer has another parameter, `values`.
     example_input : Tensor or tuple of Tensor, optional
-        What the model is called with, at the batch size it will have. Without it, layers are measured with inputs of
-        128 rows.
+        What the model is called with, at the batch size it will have. Without it, linear layers are measured with
+        inputs of 128 rows, and convolutions stay as they are: their cost depends on the size of the images.
 
     Returns
     -------
@@ -54,21 +61,24 @@ def to_sparse(model: nn.Module, *, example_input: Any = None) -> nn.Module:
     >>> type(to_masked(model)[0]).__name__
     'MaskedLinear'
     """
-    layers = {name: layer for name, layer in masked_modules(model).items() if type(layer) in SPARSE_CLASSES}
-    rows = {} if example_input is None else _rows(model, layers, example_input)
+    layers = {name: layer for name, layer in masked_modules(model).items() if not isinstance(layer, Sparse)}
+    calls = None if example_input is None else _calls(model, layers, example_input)
     shared = _shared(model)
-    ratios: dict[str, float] = {}
     for name, layer in layers.items():
-        if "weight" in layer._parameters and id(layer.weight) not in shared and not layer.weight.is_meta:
-            n_rows = ROWS if example_input is None else rows.get(name, 0)
-            ratios[name] = _gain(layer, n_rows) if n_rows else 0.0
-    for name, ratio in ratios.items():
-        if ratio > 1:
-            SparseLinear.of(layers[name])  # type: ignore[arg-type]
-        measured = (
-            f"a training step is {ratio:.2g}x as fast sparse as dense" if ratio else "the example does not call it"
-        )
-        vars(layers[name])["executes"] = f"{'sparse' if ratio > 1 else 'masked dense'}: {measured}"
+        reason = _obstacle(layer, shared)
+        call = _Call((ROWS, getattr(layer, "in_features", 0)), True) if calls is None else calls.get(name)
+        if not reason and calls is None and not isinstance(layer, nn.Linear):
+            reason = "not measured, since no example_input was given"
+        elif not reason and call is None:
+            reason = "the example does not call it"
+        if not reason:
+            seconds = _measure(layer, call)  # type: ignore[arg-type]
+            how = min(seconds, key=seconds.__getitem__)
+            reason = _why(seconds, training=layer.training)
+            if how != "dense":
+                Sparse.of(layer)
+                layer.how = how  # type: ignore[assignment]
+        vars(layer)["executes"] = f"{'sparse' if isinstance(layer, Sparse) else 'masked dense'}: {reason}"
     return model
 
 
@@ -83,31 +93,38 @@ def to_masked(model: nn.Module) -> nn.Module:
     """
     check_model(model)
     for layer in masked_modules(model).values():
-        if isinstance(layer, SparseLinear):
+        if isinstance(layer, Sparse):
             layer.to_masked()
         vars(layer).pop("executes", None)
     return model
 
 
-def _rows(model: nn.Module, layers: dict[str, Masked], example_input: Any) -> dict[str, int]:
-    """Run the model once, and return how many rows of input each layer has had."""
+@dataclass(frozen=True)
+class _Call:
+    """How the example calls a layer: the shape of its input, and whether that needs a gradient."""
+
+    shape: tuple[int, ...]
+    input_gradient: bool
+
+
+def _calls(model: nn.Module, layers: dict[str, Masked], example_input: Any) -> dict[str, _Call]:
+    """Run the model once, and return how it called each layer last."""
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    rows: dict[str, int] = {}
-    hooks = [
-        layer.register_forward_pre_hook(
-            lambda module, args, name=name: rows.update({name: args[0].numel() // module.in_features})
-        )
-        for name, layer in layers.items()
-    ]
+    calls: dict[str, _Call] = {}
+
+    def note(name: str) -> Callable[[nn.Module, Any], None]:
+        return lambda _, args: calls.update({name: _Call(tuple(args[0].shape), args[0].requires_grad)})
+
+    hooks = [layer.register_forward_pre_hook(note(name)) for name, layer in layers.items()]
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(model):
+        with torch.random.fork_rng(devices=[]), evaluating(model):
             model(*inputs)
     except Exception as error:
         raise ValueError(f"the model does not compute on example_input: {error}") from error
     finally:
         for hook in hooks:
             hook.remove()
-    return rows
+    return calls
 
 
 def _shared(model: nn.Module) -> set[int]:
@@ -121,25 +138,63 @@ def _shared(model: nn.Module) -> set[int]:
     return shared
 
 
-def _gain(layer: Any, n_rows: int) -> float:
-    """Return how many times as fast as a dense layer this one is, computed sparsely: a training step, alone."""
+def _obstacle(layer: Masked, shared: set[int]) -> str:
+    """Say what keeps a layer from computing sparsely, whatever its speed."""
+    if type(layer) not in SPARSE_CLASSES:
+        return f"there is no sparse {type(layer).__name__}"
+    if "weight" not in layer._parameters:
+        return "its weight is computed from other parameters"
+    if id(layer.weight) in shared:
+        return "other layers share its weight"
+    if layer.weight.is_meta:
+        return "it is on the meta device"
+    return ""
+
+
+def _measure(layer: Any, call: _Call) -> dict[str, float]:
+    """Return the seconds that a layer takes, as a plain dense one and by every sparse execution; they take turns."""
     with torch.inference_mode(False), torch.enable_grad():
-        weight, mask = layer.weight.detach(), layer.mask
-        dense, values, pattern = weight.clone().requires_grad_(), weight[mask].requires_grad_(), Pattern.of(mask)
-        x = torch.ones(n_rows, layer.in_features, dtype=weight.dtype, device=weight.device, requires_grad=True)
-        along = torch.ones(n_rows, layer.out_features, dtype=weight.dtype, device=weight.device)
-        steps = (
-            lambda: torch.autograd.grad(nn.functional.linear(x, dense), (dense, x), along),
-            lambda: torch.autograd.grad(spmm(values, x.T.contiguous(), pattern).T, (values, x), along),
-        )
-        seconds, start = [math.inf, math.inf], time.perf_counter()
+        dense, sparse = _twin(layer), Sparse.of(_twin(layer))
+        x = torch.ones(call.shape, dtype=dense.weight.dtype, device=dense.weight.device)
+        x.requires_grad_(call.input_gradient)
+        linear = isinstance(layer, nn.Linear)
+        product: Any = SparseLinear.forward if linear else SparseConv2d.forward  # without what a subclass adds
+
+        def densely() -> Any:
+            return nn.Linear.forward(dense, x) if linear else dense._conv_forward(x, dense.weight, dense.bias)
+
+        def sparsely(how: str) -> Any:
+            sparse.how = how
+            return product(sparse, x)
+
+        steps = {"dense": _step(densely, dense.weight, x, training=layer.training)}
+        for how in executions(x.device, sparse.pattern):
+            steps[how] = _step(partial(sparsely, how), sparse.values, x, training=layer.training)
+        seconds, start = dict.fromkeys(steps, math.inf), time.perf_counter()
         for round_ in range(_ROUNDS):
-            for k, step in enumerate(steps):
-                taken = _seconds(step, weight.device)
-                seconds[k] = min(seconds[k], taken)
+            for how, step in steps.items():
+                seconds[how] = min(seconds[how], _seconds(step, x.device))
             if round_ > 1 and time.perf_counter() - start > _SECONDS:
                 break
-    return seconds[0] / seconds[1]
+    return seconds
+
+
+def _twin(layer: Any) -> Any:
+    """Return the layer once more, with the same numbers, without its hooks and its gradients."""
+    twin = copy.copy(layer)
+    for name, value in vars(layer).items():
+        if isinstance(value, dict):
+            vars(twin)[name] = {} if "hook" in name else dict(value)
+    twin.weight = nn.Parameter(layer.weight.detach())
+    return twin
+
+
+def _step(forward: Callable[[], Tensor], weight: Tensor, x: Tensor, *, training: bool) -> Callable[[], object]:
+    if not training:
+        return torch.no_grad()(forward)
+    along = torch.ones_like(forward())
+    sources = (weight, x) if x.requires_grad else (weight,)
+    return lambda: torch.autograd.grad(forward(), sources, along)
 
 
 def _seconds(step: Callable[[], object], device: torch.device) -> float:
@@ -152,3 +207,12 @@ def _seconds(step: Callable[[], object], device: torch.device) -> float:
     step()
     wait()
     return time.perf_counter() - start
+
+
+def _why(seconds: dict[str, float], *, training: bool) -> str:
+    """Say what was measured."""
+    what = "a training step" if training else "inference"
+    others = {name: taken for name, taken in seconds.items() if name != "dense"}
+    best = min(others, key=others.__getitem__)
+    missing = f"; without compiled kernels: {why_not()}" if why_not() else ""
+    return f"{what} takes {1e3 * others[best]:.3g} ms ({best}), {1e3 * seconds['dense']:.3g} ms dense{missing}"

@@ -1,141 +1,147 @@
-"""Products with a sparse matrix whose pattern is fixed, as operators that PyTorch differentiates, compiles and exports.
+"""The products of a sparse layer, as operators that PyTorch differentiates, compiles and exports.
 
-Two operators are enough for all derivatives of all orders, since each is the other's:
+A linear layer or a convolution is linear in its input x and in its values v; with a gradient dy of its output, all it
+computes are the derivatives of one trilinear form, ``sum dy * (v * x)``:
 
-* ``spmm(values, x)``, a sparse matrix times a dense one: d/dx is the product with the transposed matrix, d/dvalues is
-* ``sddmm(a, b)``, the dense product ``a b'`` at the places of the pattern alone; its derivatives are products again.
+* ``forward(x, values, bias)`` by dy, the layer itself,
+* ``to_input(dy, values)`` by x,
+* ``to_values(dy, x)`` by v.
 
-On a CPU the first is ``embedding_bag``, by far the fastest of PyTorch's sparse products there, and the second
-``torch.sparse.sampled_addmm``.
+Each is linear in two of the three, and its derivatives are the other two: three operators are enough for derivatives
+of every order. `backward` is the second and third at once, which is faster; derivatives of higher order do without it.
 """
 
-import warnings
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-with warnings.catch_warnings():  # PyTorch says once that its CSR tensors are in beta
-    warnings.simplefilter("ignore")
-    torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
+from expandergraphs_torch.sparse import compiled
+from expandergraphs_torch.sparse.build import why_not
+from expandergraphs_torch.sparse.operators import OPERATORS
+from expandergraphs_torch.sparse.pattern import Pattern, Window
+
+EXECUTIONS: dict[str, Any] = {"compiled": compiled, "operators": OPERATORS}
 
 
-class Pattern(NamedTuple):
-    """Where a matrix of shape (n_rows, n_columns) has values, row by row, and the same of its transpose.
-
-    Attributes
-    ----------
-    pointers, columns : Tensor of int
-        Of compressed rows: the values of row i are those from pointers[i] to pointers[i + 1], in these columns.
-    order : Tensor of int
-        Where each of the transposed matrix's values is among these.
-    pointers_t, rows, order_t
-        The same of the transpose.
-    """
-
-    pointers: Tensor
-    columns: Tensor
-    order: Tensor
-    pointers_t: Tensor
-    rows: Tensor
-    order_t: Tensor
-
-    @classmethod
-    def of(cls, mask: Tensor) -> "Pattern":
-        """Return the pattern of a two-dimensional mask, on its device."""
-        rows, columns = mask.nonzero(as_tuple=True)
-        order = torch.argsort(columns, stable=True)
-        order_t = torch.empty_like(order)
-        order_t[order] = torch.arange(order.numel(), device=order.device)
-        index = torch.int32 if max(order.numel(), *mask.shape) < 2**31 else torch.int64
-        parts = (
-            _pointers(rows, mask.shape[0]),
-            columns,
-            order,
-            _pointers(columns, mask.shape[1]),
-            rows[order],
-            order_t,
-        )
-        return cls(*(part.to(index) for part in parts))
-
-    @property
-    def T(self) -> "Pattern":
-        """The pattern of the transpose."""
-        return Pattern(*self[3:], *self[:3])
+def executions(device: torch.device, pattern: Pattern) -> list[str]:
+    """Return the executions that run on a device, the preferred one first."""
+    fits = device.type == "cpu" and pattern.columns.dtype == torch.int32
+    return ["compiled", "operators"] if fits and not why_not() else ["operators"]
 
 
-def _pointers(sorted_or_not: Tensor, n: int) -> Tensor:
-    return torch.nn.functional.pad(torch.bincount(sorted_or_not, minlength=n).cumsum(0), (1, 0))
-
-
-def spmm(values: Tensor, x: Tensor, pattern: Pattern) -> Tensor:
-    """Multiply the sparse matrix with a dense one, shape (n_columns, k); the result has shape (n_rows, k)."""
-    return torch.ops.expandergraphs.spmm(values, x, list(pattern))  # type: ignore[no-any-return]
-
-
-def sddmm(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
-    """Compute ``a b'`` at the places of the pattern; a has shape (n_rows, k), b (n_columns, k)."""
-    return torch.ops.expandergraphs.sddmm(a, b, list(pattern))  # type: ignore[no-any-return]
-
-
-@torch.library.custom_op("expandergraphs::spmm", mutates_args=())
-def _spmm(values: Tensor, x: Tensor, pattern: list[Tensor]) -> Tensor:
-    pointers, columns = pattern[:2]
-    if values.numel() == 0 or x.shape[1] == 0:
-        return x.new_zeros(pointers.numel() - 1, x.shape[1])
-    return torch.nn.functional.embedding_bag(
-        columns, x.contiguous(), pointers, per_sample_weights=values, mode="sum", include_last_offset=True
-    )
-
-
-@torch.library.custom_op("expandergraphs::sddmm", mutates_args=())
-def _sddmm(a: Tensor, b: Tensor, pattern: list[Tensor]) -> Tensor:
-    pointers, columns = pattern[:2]
-    if columns.numel() == 0 or a.shape[1] == 0:
-        return a.new_zeros(columns.numel())
-    wide = torch.promote_types(a.dtype, torch.float32)
-    zeros = torch.zeros(columns.numel(), dtype=wide, device=a.device)
-    places = torch.sparse_csr_tensor(pointers, columns, zeros, (a.shape[0], b.shape[0]), check_invariants=False)
-    product: Tensor = torch.sparse.sampled_addmm(places, a.to(wide), b.to(wide).T, beta=0.0)
-    return product.values().to(a.dtype)
-
-
-@_spmm.register_fake
-def _(values: Tensor, x: Tensor, pattern: list[Tensor]) -> Tensor:
-    return x.new_empty(pattern[0].shape[0] - 1, x.shape[1])
-
-
-@_sddmm.register_fake
-def _(a: Tensor, b: Tensor, pattern: list[Tensor]) -> Tensor:
-    return a.new_empty(pattern[1].shape[0])
-
-
-def _keep(ctx: Any, inputs: Any, output: Any) -> None:
-    first, second, pattern = inputs
-    ctx.save_for_backward(first, second, *pattern)
-
-
-def _spmm_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, list[None]]:
-    values, x, *parts = ctx.saved_tensors
-    pattern, gradient = Pattern(*parts), gradient.contiguous()
-    to_values, to_x = ctx.needs_input_grad[:2]
-    return (
-        sddmm(gradient, x, pattern) if to_values else None,
-        spmm(values.index_select(0, pattern.order), gradient, pattern.T) if to_x else None,
-        [None] * len(parts),
-    )
-
-
-def _sddmm_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, list[None]]:
-    a, b, *parts = ctx.saved_tensors
+def _by(how: str, like: Tensor, parts: Sequence[Tensor]) -> tuple[Any, Pattern]:
     pattern = Pattern(*parts)
-    to_a, to_b = ctx.needs_input_grad[:2]
-    return (
-        spmm(gradient, b, pattern) if to_a else None,
-        spmm(gradient.index_select(0, pattern.order), a, pattern.T) if to_b else None,
-        [None] * len(parts),
-    )
+    possible = executions(like.device, pattern)
+    return EXECUTIONS[how if how in possible else possible[0]], pattern
 
 
-_spmm.register_autograd(_spmm_backward, setup_context=_keep)
-_sddmm.register_autograd(_sddmm_backward, setup_context=_keep)
+@torch.library.custom_op("expandergraphs::forward", mutates_args=())
+def forward(
+    x: Tensor, values: Tensor, bias: Tensor | None, parts: Sequence[Tensor], window: Sequence[int], how: str
+) -> Tensor:
+    """Return the output of a layer; x is (n_samples, n_channels, ...)."""
+    by, pattern = _by(how, x, parts)
+    return by.forward(x, values, bias, pattern, Window.of(window))  # type: ignore[no-any-return]
+
+
+@torch.library.custom_op("expandergraphs::to_input", mutates_args=())
+def to_input(
+    dy: Tensor, values: Tensor, parts: Sequence[Tensor], window: Sequence[int], shape: Sequence[int], how: str
+) -> Tensor:
+    """Return the gradient of the input, which has this shape."""
+    by, pattern = _by(how, dy, parts)
+    return by.to_input(dy, values, pattern, Window.of(window), shape[2:])  # type: ignore[no-any-return]
+
+
+@torch.library.custom_op("expandergraphs::to_values", mutates_args=())
+def to_values(dy: Tensor, x: Tensor, parts: Sequence[Tensor], window: Sequence[int], how: str) -> Tensor:
+    """Return the gradient of the values."""
+    by, pattern = _by(how, dy, parts)
+    return by.to_values(dy, x, pattern, Window.of(window))  # type: ignore[no-any-return]
+
+
+@torch.library.custom_op("expandergraphs::backward", mutates_args=())
+def backward(
+    dy: Tensor, x: Tensor, values: Tensor, parts: Sequence[Tensor], window: Sequence[int], how: str
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the input and of the values."""
+    by, pattern = _by(how, dy, parts)
+    return by.backward(dy, x, values, pattern, Window.of(window))  # type: ignore[no-any-return]
+
+
+@forward.register_fake
+def _(x: Tensor, values: Tensor, bias: Any, parts: Sequence[Tensor], window: Sequence[int], how: str) -> Tensor:
+    return x.new_empty(x.shape[0], parts[0].shape[0] - 1, *Window.of(window).output(x.shape[2:]))
+
+
+@to_input.register_fake
+def _(
+    dy: Tensor, values: Tensor, parts: Sequence[Tensor], window: Sequence[int], shape: Sequence[int], how: str
+) -> Tensor:
+    return dy.new_empty(shape)
+
+
+@to_values.register_fake
+def _(dy: Tensor, x: Tensor, parts: Sequence[Tensor], window: Sequence[int], how: str) -> Tensor:
+    return dy.new_empty(parts[1].shape[0])
+
+
+@backward.register_fake
+def _(
+    dy: Tensor, x: Tensor, values: Tensor, parts: Sequence[Tensor], window: Sequence[int], how: str
+) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), values.new_empty(values.shape)
+
+
+def _keep_forward(ctx: Any, inputs: Any, output: Any) -> None:
+    x, values, _, parts, ctx.window, ctx.how = inputs
+    ctx.save_for_backward(x, values, *parts)
+
+
+def _forward_backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
+    x, values, *parts = ctx.saved_tensors
+    to_x, to_v, to_bias = ctx.needs_input_grad[:3]
+    dx = dvalues = dbias = None
+    if to_x and to_v and not torch.is_grad_enabled():
+        dx, dvalues = backward(dy, x, values, parts, ctx.window, ctx.how)
+    else:
+        if to_x:
+            dx = to_input(dy, values, parts, ctx.window, x.shape, ctx.how)
+        if to_v:
+            dvalues = to_values(dy, x, parts, ctx.window, ctx.how)
+    if to_bias:
+        dbias = dy.sum([d for d in range(dy.ndim) if d != 1])
+    return dx, dvalues, dbias, [None] * len(parts), None, None
+
+
+def _keep_to_input(ctx: Any, inputs: Any, output: Any) -> None:
+    dy, values, parts, ctx.window, _, ctx.how = inputs
+    ctx.save_for_backward(dy, values, *parts)
+
+
+def _to_input_backward(ctx: Any, dx: Tensor) -> tuple[Any, ...]:
+    dy, values, *parts = ctx.saved_tensors
+    to_dy, to_v = ctx.needs_input_grad[:2]
+    ddy = forward(dx, values, None, parts, ctx.window, ctx.how) if to_dy else None
+    dvalues = to_values(dy, dx, parts, ctx.window, ctx.how) if to_v else None
+    return ddy, dvalues, [None] * len(parts), None, None, None
+
+
+def _keep_to_values(ctx: Any, inputs: Any, output: Any) -> None:
+    dy, x, parts, ctx.window, ctx.how = inputs
+    ctx.save_for_backward(dy, x, *parts)
+
+
+def _to_values_backward(ctx: Any, dvalues: Tensor) -> tuple[Any, ...]:
+    dy, x, *parts = ctx.saved_tensors
+    to_dy, to_x = ctx.needs_input_grad[:2]
+    ddy = forward(x, dvalues, None, parts, ctx.window, ctx.how) if to_dy else None
+    dx = to_input(dy, dvalues, parts, ctx.window, x.shape, ctx.how) if to_x else None
+    return ddy, dx, [None] * len(parts), None, None
+
+
+forward.register_autograd(_forward_backward, setup_context=_keep_forward)
+to_input.register_autograd(_to_input_backward, setup_context=_keep_to_input)
+to_values.register_autograd(_to_values_backward, setup_context=_keep_to_values)

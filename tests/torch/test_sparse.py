@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import re
 from itertools import pairwise
 
 import pytest
@@ -11,8 +12,10 @@ from torch import nn
 
 import expandergraphs as eg
 import expandergraphs_torch as egt
-from expandergraphs_torch.sparse import convert
-from expandergraphs_torch.sparse.products import Pattern, sddmm, spmm
+from expandergraphs_torch.sparse import build, convert, products
+from expandergraphs_torch.sparse.build import why_not
+from expandergraphs_torch.sparse.pattern import Pattern, Window
+from expandergraphs_torch.sparse.products import executions
 
 
 def mlp(*sizes, density=0.3, rng=0):
@@ -24,7 +27,7 @@ def mlp(*sizes, density=0.3, rng=0):
 @pytest.fixture
 def always(monkeypatch):
     """Every layer becomes sparse, whatever is measured."""
-    monkeypatch.setattr(convert, "_gain", lambda layer, n_rows: 2.0)
+    monkeypatch.setattr(convert, "_measure", lambda layer, call: {"dense": 2e-3, "compiled": 1e-3, "operators": 3e-3})
 
 
 # --- products ---
@@ -37,35 +40,78 @@ MASKS = {
     "full": torch.ones(3, 4, dtype=torch.bool),
     "nothing": torch.zeros(3, 4, dtype=torch.bool),
 }
+HOW = ["compiled", "operators"]
+
+
+def test_the_kernels_compile_here():
+    """Without them, the tests of "compiled" would be those of "operators"."""
+    assert why_not() == ""
+    assert executions(torch.device("cpu"), Pattern.of(MASKS["random"])) == HOW
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
-@pytest.mark.parametrize("k", [0, 1, 3])
-def test_products_and_their_derivatives_of_two_orders(mask, k):
-    pattern = Pattern.of(mask)
+@pytest.mark.parametrize("n", [0, 1, 3])
+@pytest.mark.parametrize("how", HOW)
+def test_products_and_their_derivatives_of_two_orders(mask, n, how):
+    parts, linear = list(Pattern.of(mask)), Window().numbers
     generator = torch.Generator().manual_seed(1)
-    values, a, b = (
+    x, dy, values, bias = (
         torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
-        for shape in [(int(mask.sum()),), (mask.shape[0], k), (mask.shape[1], k)]
+        for shape in [(n, mask.shape[1]), (n, mask.shape[0]), (int(mask.sum()),), (mask.shape[0],)]
     )
     dense = torch.zeros(mask.shape, dtype=torch.float64)
     dense[mask] = values.detach()
-    torch.testing.assert_close(spmm(values, b, pattern), dense @ b)
-    torch.testing.assert_close(spmm(values[pattern.order.long()], a, pattern.T), dense.T @ a)
-    torch.testing.assert_close(sddmm(a, b, pattern), (a @ b.T)[mask])
-    assert all(map(torch.equal, pattern.T.T, pattern))
-    if k and values.numel():
-        for product, inputs in ((spmm, (values, b)), (sddmm, (a, b))):
-            assert torch.autograd.gradcheck(lambda *args, f=product: f(*args, pattern), inputs)
-            assert torch.autograd.gradgradcheck(lambda *args, f=product: f(*args, pattern), inputs)
+
+    def forward(x, values, bias):
+        return products.forward(x, values, bias, parts, linear, how)
+
+    def to_input(dy, values):
+        return products.to_input(dy, values, parts, linear, x.shape, how)
+
+    def to_values(dy, x):
+        return products.to_values(dy, x, parts, linear, how)
+
+    torch.testing.assert_close(forward(x, values, bias), x @ dense.T + bias)
+    torch.testing.assert_close(to_input(dy, values), dy @ dense)
+    torch.testing.assert_close(to_values(dy, x), (dy.T @ x)[mask])
+    torch.testing.assert_close(
+        products.backward(dy, x, values, parts, linear, how), (to_input(dy, values), to_values(dy, x))
+    )
+    if n and values.numel():
+        for product, inputs in ((forward, (x, values, bias)), (to_input, (dy, values)), (to_values, (dy, x))):
+            assert torch.autograd.gradcheck(product, inputs)
+            assert torch.autograd.gradgradcheck(product, inputs)
 
 
-def test_products_are_operators_that_pytorch_accepts():
-    mask = MASKS["random"]
-    values, a, b = torch.randn(int(mask.sum())), torch.randn(7, 2), torch.randn(5, 2)
-    parts = list(Pattern.of(mask))
-    torch.library.opcheck(torch.ops.expandergraphs.spmm, (values.requires_grad_(), b.requires_grad_(), parts))
-    torch.library.opcheck(torch.ops.expandergraphs.sddmm, (a.requires_grad_(), b, parts))
+@pytest.mark.parametrize("how", HOW)
+def test_products_are_operators_that_pytorch_accepts(how):
+    mask = torch.rand(6, 2, 2, 3, generator=torch.Generator().manual_seed(0)) < 0.5
+    parts, window = list(Pattern.of(mask, groups=2)), Window((2, 3), (1, 2), (0, 1), (1, 1))
+    x, values, bias = torch.randn(2, 4, 5, 6), torch.randn(int(mask.sum())), torch.randn(6)
+    dy, numbers = torch.randn(2, 6, *window.output((5, 6))), window.numbers
+    for tensor in (x, values, bias, dy):
+        tensor.requires_grad_()
+    operators = torch.ops.expandergraphs
+    torch.library.opcheck(operators.forward, (x, values, bias, parts, numbers, how))
+    torch.library.opcheck(operators.to_input, (dy, values, parts, numbers, x.shape, how))
+    torch.library.opcheck(operators.to_values, (dy, x, parts, numbers, how))
+    torch.library.opcheck(operators.backward, (dy.detach(), x.detach(), values.detach(), parts, numbers, how))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_sums_do_not_depend_on_the_number_of_threads(threads):
+    torch.manual_seed(0)
+    layer, x = egt.SparseLinear(eg.random_bipartite(50, 40, n_edges=300, rng=0)), torch.randn(200, 50)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for n in (1, threads):
+            torch.set_num_threads(n)
+            y = layer(x.requires_grad_())
+            found.append((y, *torch.autograd.grad(y.square().sum(), (layer.values, x))))
+    finally:
+        torch.set_num_threads(before)
+    assert all(map(torch.equal, *found))
 
 
 # --- one layer ---
@@ -205,7 +251,9 @@ def test_what_does_not_fit_is_said(always):
     assert all(torch.equal(tensor, before[name]) for name, tensor in sparse.state_dict().items())
     with pytest.raises(ValueError, match="compute sparsely: call to_masked first"):
         egt.prune(sparse, "magnitude", density=0.1)
-    with pytest.raises(ValueError, match="a MaskedLinear with a weight of its own is needed, got Linear"):
+    with pytest.raises(
+        ValueError, match="a MaskedLinear or N2NSkipLinear with a weight of its own is needed, got Linear"
+    ):
         egt.SparseLinear.of(nn.Linear(3, 4))
 
 
@@ -229,7 +277,7 @@ def test_there_and_back_and_baked(always):
     assert [type(layer) for layer in model] == [egt.SparseLinear, nn.ReLU, egt.SparseLinear]
     assert egt.density(model) == egt.density(masked)
     assert egt.topology_config(model) == egt.topology_config(masked)
-    assert egt.summary(model).layers[0].executes == "sparse: a training step is 2x as fast sparse as dense"
+    assert egt.summary(model).layers[0].executes == "sparse: a training step takes 1 ms (compiled), 2 ms dense"
     assert egt.summary(model).n_edges == egt.summary(masked).n_edges
     assert egt.to_sparse(model) is model
     assert copy.deepcopy(model)[0].to_masked().executes == "masked dense"
@@ -283,20 +331,27 @@ def test_what_is_slower_stays_as_it_is():
     before = model[0].weight
     egt.to_sparse(model, example_input=torch.ones(256, 64))
     assert model[0].weight is before
-    assert "masked dense: a training step is 0." in egt.summary(model).layers[0].executes
+    assert re.match(
+        r"masked dense: a training step takes [\d.]+ ms \(\w+\), [\d.]+ ms dense", egt.summary(model).layers[0].executes
+    )
 
 
 def test_layers_are_measured_as_the_example_calls_them(monkeypatch):
     seen = {}
-    monkeypatch.setattr(convert, "_gain", lambda layer, n_rows: seen.setdefault(layer.in_features, n_rows) * 0.0)
+    monkeypatch.setattr(
+        convert, "_measure", lambda layer, call: seen.update({layer.weight.shape: call}) or {"dense": 1, "operators": 2}
+    )
     model = mlp(12, 20, 4)
     modes = [module.training for module in model.modules()]
     egt.to_sparse(model, example_input=torch.ones(5, 7, 12))
-    assert seen == {12: 35, 20: 35}
+    assert {shape: (call.shape, call.input_gradient) for shape, call in seen.items()} == {
+        (20, 12): ((5, 7, 12), False),
+        (4, 20): ((5, 7, 20), True),
+    }
     assert [module.training for module in model.modules()] == modes
     seen.clear()
     egt.to_sparse(model)
-    assert seen == {12: 128, 20: 128}
+    assert [call.shape for call in seen.values()] == [(128, 12), (128, 20)]
     with pytest.raises(ValueError, match="does not compute on example_input"):
         egt.to_sparse(model, example_input=torch.ones(5, 11))
     assert not model[0]._forward_pre_hooks
@@ -332,3 +387,236 @@ def test_a_sparse_model_is_read_as_a_graph(always):
     x = torch.ones(1, 12)
     assert egt.network_graph(sparse, x) == egt.network_graph(masked, x)
     assert not any("densely" in vars(layer) for layer in sparse)
+
+
+# --- convolutions ---
+
+CONVOLUTIONS = [
+    # kernel, stride, padding, dilation, groups, pattern, samples, size
+    (1, 1, 0, 1, 1, "channel", 2, (5, 7)),
+    (1, 2, 0, 1, 1, "channel", 1, (5, 7)),
+    (3, 1, 1, 1, 1, "channel", 3, (5, 7)),
+    (3, 1, 1, 1, 1, "weight", 17, (8, 4)),
+    (3, 1, 0, 1, 2, "channel", 16, (6, 6)),
+    (3, 2, 1, 1, 1, "weight", 3, (7, 6)),
+    ((3, 1), (2, 1), (1, 0), 1, 1, "channel", 2, (6, 16)),
+    ((1, 3), 1, (0, 1), 1, 2, "weight", 1, (2, 16)),
+    (2, 1, 2, 2, 2, "channel", 2, (4, 5)),
+    (3, 3, 2, 2, 1, "channel", 2, (6, 9)),
+    (4, 1, 0, 1, 1, "channel", 5, (4, 4)),
+]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation", "groups", "pattern", "n", "size"), CONVOLUTIONS)
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_sparse_convolution_is_the_masked_one(
+    kernel, stride, padding, dilation, groups, pattern, n, size, how, dtype
+):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups, dtype=dtype)
+    masked = egt.sparsify(nn.Sequential(plain), "random", density=0.5, pattern=pattern, rng=0)[0]
+    sparse = egt.SparseConv2d.of(copy.deepcopy(masked))
+    sparse.how = how
+    one = torch.randn(n, 4, *size, dtype=dtype, requires_grad=True)
+    two = one.detach().to(memory_format=torch.channels_last).requires_grad_()
+    expected, found = masked(one), sparse(two)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, expected)
+    along = torch.randn_like(expected)
+    expected.backward(along)
+    found.backward(along)
+    torch.testing.assert_close(two.grad, one.grad)
+    torch.testing.assert_close(sparse.bias.grad, masked.bias.grad)
+    torch.testing.assert_close(
+        sparse.values.grad, masked.weight.grad[masked.mask.expand_as(masked.weight)], rtol=1e-4, atol=1e-5
+    )
+    assert sparse.mask.shape == masked.mask.shape
+    assert sparse.graph == masked.graph
+    assert torch.equal(sparse.weight, masked.weight)
+    assert repr(sparse) == repr(masked).replace("Masked", "Sparse")
+    back = sparse.to_masked()
+    assert type(back) is egt.MaskedConv2d
+    assert torch.equal(back.weight, masked.weight)
+    assert torch.equal(back.mask, masked.mask)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("d", [1, 3])
+def test_convolutions_of_other_dimensions(how, d):
+    torch.manual_seed(0)
+    plain = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[d - 1](4, 6, 3, padding=1, stride=2, bias=False)
+    masked = egt.sparsify(nn.Sequential(plain), "random", density=0.5, rng=0)[0]
+    sparse = (egt.SparseConv1d, egt.SparseConv2d, egt.SparseConv3d)[d - 1].of(copy.deepcopy(masked))
+    sparse.how = how
+    x = torch.randn(2, 4, *[5] * d)
+    torch.testing.assert_close(sparse(x), masked(x))
+    torch.testing.assert_close(sparse(x[0]), masked(x[0]))
+    torch.testing.assert_close(sparse(x[:0]), masked(x[:0]))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "circular", "replicate"])
+@pytest.mark.parametrize("padding", [2, "same", "valid"])
+def test_every_way_of_padding(mode, padding):
+    masked = egt.sparsify(
+        nn.Sequential(nn.Conv2d(4, 6, (3, 4), padding=padding, padding_mode=mode)), "random", density=0.5, rng=0
+    )[0]
+    sparse, x = egt.SparseConv2d.of(copy.deepcopy(masked)), torch.randn(2, 4, 6, 7)
+    torch.testing.assert_close(sparse(x), masked(x))
+
+
+def test_sparse_convolutions_are_made_of_a_graph_too():
+    g = eg.random_bipartite(8, 6, n_edges=20, rng=0)
+    torch.manual_seed(0)
+    masked = egt.MaskedConv2d(g, 3, padding=1)
+    torch.manual_seed(0)
+    sparse = egt.SparseConv2d(g, 3, padding=1)
+    assert torch.equal(sparse.weight, masked.weight)
+    assert sparse.values.shape == (180,)
+
+
+def test_what_a_layer_does_not_take_is_said():
+    g = eg.random_bipartite(8, 6, n_edges=20, rng=0)
+    linear, convolution = egt.SparseLinear(g), egt.SparseConv2d(g, 3)
+    with pytest.raises(ValueError, match="SparseLinear needs inputs with 8 features, got 7"):
+        linear(torch.ones(2, 7))
+    with pytest.raises(ValueError, match="SparseConv2d needs inputs with 8 features, got 7"):
+        convolution(torch.ones(2, 7, 4, 4))
+    with pytest.raises(ValueError, match=r"SparseConv2d needs inputs of 4 dimensions, got \(2, 8\)"):
+        convolution(torch.ones(2, 8))
+    with pytest.raises(ValueError, match=r"a kernel \(3, 3\) does not fit into inputs \(2, 8, 4, 2\)"):
+        convolution(torch.ones(2, 8, 4, 2))
+    with pytest.raises(ValueError, match=r"has weights of torch.float32, got inputs of torch.float64"):
+        linear(torch.ones(2, 8, dtype=torch.float64))
+
+
+def cnn(**options):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, groups=2),
+        nn.ReLU(), nn.ConvTranspose2d(8, 6, 2), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 10),
+    )  # fmt: skip
+    return egt.sparsify(model, "random", density=0.5, rng=0, **options)
+
+
+@pytest.mark.parametrize("pattern", ["channel", "weight"])
+def test_a_whole_convolutional_model(always, pattern):
+    masked, x = cnn(pattern=pattern), torch.randn(4, 3, 9, 9)
+    sparse = egt.to_sparse(copy.deepcopy(masked), example_input=x)
+    kinds = [type(layer).__name__ for layer in sparse]
+    assert [kinds[k] for k in (0, 3, 5, 8)] == ["SparseConv2d", "SparseConv2d", "MaskedConvTranspose2d", "SparseLinear"]
+    assert egt.summary(sparse).layers[2].executes == "masked dense: there is no sparse MaskedConvTranspose2d"
+    torch.testing.assert_close(sparse(x), masked(x))
+    state = sparse.state_dict()
+    assert {name: tensor.shape for name, tensor in state.items()} == {
+        name: tensor.shape for name, tensor in masked.state_dict().items()
+    }
+    other = egt.to_sparse(cnn(pattern="weight" if pattern == "channel" else "channel"), example_input=x)
+    other.load_state_dict(state)
+    torch.testing.assert_close(other.eval()(x), masked.eval()(x))
+    assert egt.topology_digest(other) == egt.topology_digest(masked)
+    assert egt.network_graph(sparse, x[:1]) == egt.network_graph(masked, x[:1])
+    torch.testing.assert_close(egt.bake(other)(x), masked(x))
+
+
+def test_without_an_example_convolutions_stay(always):
+    model = egt.to_sparse(cnn())
+    assert type(model[0]) is egt.MaskedConv2d
+    assert egt.summary(model).layers[0].executes == "masked dense: not measured, since no example_input was given"
+    assert type(model[8]) is egt.SparseLinear
+
+
+def test_a_compiled_convolutional_model(always):
+    x = torch.randn(4, 3, 9, 9)
+    model = egt.to_sparse(cnn(), example_input=x)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), model(x))
+    compiled(x).sum().backward()
+    assert model[3].values.grad is not None
+
+
+def test_convolutional_skips_compute_sparsely_too(always):
+    model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 8, 3, padding=1), nn.ReLU())
+    x = torch.randn(2, 3, 6, 6)
+    egt.add_n2nskip(model, density=0.4, rng=0)
+    expected = model(x)
+    torch.testing.assert_close(egt.to_sparse(model, example_input=x)(x), expected)
+    assert isinstance(model.n2nskip["0_2"], egt.SparseConv2d)
+    torch.testing.assert_close(egt.to_masked(model)(x), expected)
+
+
+# --- measuring and compiling ---
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_measuring_leaves_no_trace(training):
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 9, 9)
+    model = cnn().train(training)
+    model[0].register_forward_hook(lambda *_: pytest.fail("hooks of the layer are not those of the measurement"))
+    expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    layer, call = model[0], convert._Call((4, 3, 9, 9), True)
+    seconds = convert._measure(layer, call)
+    assert list(seconds) == ["dense", *HOW]
+    assert all(0 < taken < 1 for taken in seconds.values())
+    assert type(layer) is egt.MaskedConv2d
+    assert layer.weight.grad is None
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+
+
+def test_inference_is_measured_where_the_model_only_infers():
+    model = mlp(64, 64, density=0.1).eval()
+    egt.to_sparse(model, example_input=torch.ones(1, 64))
+    assert "inference takes" in egt.summary(model).layers[0].executes
+
+
+def test_without_a_compiler_the_operators_compute(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    build.kernels.cache_clear()
+    try:
+        assert why_not() == "no C compiler was found"
+        layer, x = egt.SparseLinear(eg.random_bipartite(8, 6, n_edges=20, rng=0)), torch.ones(2, 8)
+        layer.how = "compiled"
+        torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
+        model = egt.to_sparse(mlp(64, 64), example_input=torch.ones(2, 64))
+        assert "no C compiler was found" in egt.summary(model).layers[0].executes
+    finally:
+        build.kernels.cache_clear()
+
+
+def test_the_kernels_are_compiled_once_and_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    runs = []
+    run = build.subprocess.run
+    monkeypatch.setattr(build.subprocess, "run", lambda *args, **options: runs.append(1) or run(*args, **options))
+    try:
+        for _ in range(2):
+            build.kernels.cache_clear()
+            assert why_not() == ""
+        (kept,) = (tmp_path / "expandergraphs").iterdir()
+        assert kept.suffix == ".so"
+        assert len(runs) == 1
+        kept.unlink()  # not written over: it is in use
+        kept.write_bytes(b"of another system")
+        build.kernels.cache_clear()
+        assert why_not() == ""
+        assert len(runs) == 2
+    finally:
+        build.kernels.cache_clear()
+
+
+def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\necho no such thing >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    build.kernels.cache_clear()
+    try:
+        assert re.search(r"cc does not compile the kernels: .*no such thing", why_not())
+        assert not list((tmp_path / "expandergraphs").iterdir())
+    finally:
+        build.kernels.cache_clear()

@@ -1,0 +1,284 @@
+/*
+ * Products with a sparse matrix whose columns are windows into an image: convolutions, and linear layers as those of
+ * one pixel.
+ *
+ * Images are stored with the samples of a batch innermost, (channels, pixels, samples), so that a tap of the kernel is
+ * a shift of the address, and a run of pixels of all samples is one long vector. Column j of the matrix, a channel and
+ * a tap, starts at base[j]; the outputs of a row of the matrix are n_segments runs of `length` numbers each, the s-th
+ * of which reads from base[j] + segments[s]. `length` is a multiple of 64 bytes: the batch is padded.
+ *
+ * Every output is summed by one thread, in the same order however many there are.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef REAL /* everything after this is compiled twice, for float and for double */
+
+#ifdef __AVX512F__
+#define BYTES 64
+#else
+#define BYTES 32
+#endif
+#define MOST 8  /* vectors that are summed in registers at a time */
+#define AHEAD 8 /* edges between fetching a row into the cache, and using it */
+#define INLINE static inline __attribute__((always_inline))
+
+/* Where part `part` of `parts` begins, if groups of `step` rows are shared out with about equal numbers of edges. */
+INLINE int64_t share(const int32_t *pointers, int64_t n, int64_t step, int64_t part, int64_t parts)
+{
+    int64_t goal = (int64_t)pointers[n * step] * part / parts, low = 0, high = n;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (pointers[middle * step] < goal)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return (part == parts ? n : low) * step;
+}
+
+/* How many vectors of the `left` ones to compute next. */
+INLINE int64_t next_tile(int64_t left)
+{
+    return left >= MOST ? MOST : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+#define FOR_TILE(T, CALL) \
+    switch (T) { \
+    case MOST: CALL(MOST); break; \
+    case 4: CALL(4); break; \
+    case 2: CALL(2); break; \
+    default: CALL(1); \
+    }
+
+#define REAL float
+#define INTEGER int32_t
+#define LANES (BYTES / 4)
+#define NAME(function) function##_float
+#include "kernels.c"
+#undef REAL
+#undef INTEGER
+#undef LANES
+#undef NAME
+#define REAL double
+#define INTEGER int64_t
+#define LANES (BYTES / 8)
+#define NAME(function) function##_double
+#include "kernels.c"
+
+#else
+
+#define VECTOR NAME(vector)
+typedef REAL VECTOR __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+typedef INTEGER NAME(lanes) __attribute__((vector_size(BYTES)));
+
+INLINE REAL NAME(sum)(VECTOR v)
+{
+#ifdef __clang__
+    REAL total = 0;
+    for (int k = 0; k < LANES; k++)
+        total += v[k];
+    return total;
+#else
+    NAME(lanes) lane;
+    for (int k = 0; k < LANES; k++)
+        lane[k] = k;
+    for (int width = LANES / 2; width; width /= 2)
+        v += __builtin_shuffle(v, lane ^ width);
+    return v[0];
+#endif
+}
+
+INLINE void NAME(fetch)(int T, const REAL *row)
+{
+    for (int t = 0; t < T * BYTES; t += 64)
+        __builtin_prefetch((const char *)row + t);
+}
+
+INLINE void NAME(row_times)(int T, const int32_t *columns, const REAL *values, int64_t e, int64_t end, int64_t n_edges,
+                            const int64_t *base, const REAL *x, REAL start, REAL *y)
+{
+    VECTOR total[MOST];
+    for (int t = 0; t < T; t++)
+        total[t] = (VECTOR){0} + start;
+    for (; e < end; e++) {
+        const VECTOR *from = (const VECTOR *)(x + base[columns[e]]);
+        NAME(fetch)(T, x + base[columns[e + AHEAD < n_edges ? e + AHEAD : e]]);
+        for (int t = 0; t < T; t++)
+            total[t] += values[e] * from[t];
+    }
+    for (int t = 0; t < T; t++)
+        ((VECTOR *)y)[t] = total[t];
+}
+
+/* y = W x + bias; y is (n_rows, n_segments * length). */
+void NAME(forward)(const int32_t *pointers, const int32_t *columns, const REAL *values, const REAL *bias,
+                   const int64_t *base, const int64_t *segments, const REAL *x, REAL *y, int64_t n_rows,
+                   int64_t n_segments, int64_t length, int64_t threads)
+{
+    int64_t n_edges = pointers[n_rows];
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int64_t part = 0; part < threads; part++) {
+        int64_t first = share(pointers, n_rows, 1, part, threads), last = share(pointers, n_rows, 1, part + 1, threads);
+        for (int64_t s = 0; s < n_segments; s++)
+            for (int64_t k = 0, T; k < length; k += T * LANES) {
+                T = next_tile((length - k) / LANES);
+                const REAL *from = x + segments[s] + k;
+                for (int64_t i = first; i < last; i++) {
+                    int64_t e = pointers[i], end = pointers[i + 1];
+                    REAL start = bias ? bias[i] : 0, *to = y + (i * n_segments + s) * length + k;
+#define ROW_TIMES(T) NAME(row_times)(T, columns, values, e, end, n_edges, base, from, start, to)
+                    FOR_TILE(T, ROW_TIMES)
+#undef ROW_TIMES
+                }
+            }
+    }
+}
+
+INLINE void NAME(column_times)(int T, const int32_t *rows, const int32_t *order, const REAL *values, int64_t e,
+                               int64_t end, int64_t n_edges, const REAL *x, const REAL *dy, int64_t n_outputs, REAL *dx,
+                               REAL *dvalues)
+{
+    VECTOR total[MOST], mine[MOST];
+    for (int t = 0; t < T; t++) {
+        total[t] = (VECTOR){0};
+        if (dvalues)
+            mine[t] = ((const VECTOR *)x)[t];
+    }
+    for (; e < end; e++) {
+        const VECTOR *from = (const VECTOR *)(dy + rows[e] * n_outputs);
+        int64_t at = order[e], later = e + AHEAD < n_edges ? e + AHEAD : e;
+        NAME(fetch)(T, dy + rows[later] * n_outputs);
+        if (dx)
+            __builtin_prefetch(values + order[later]);
+        if (dvalues)
+            __builtin_prefetch(dvalues + order[later], 1);
+        VECTOR even = {0}, odd = {0};
+        for (int t = 0; t < T; t++) {
+            VECTOR gradient = from[t];
+            if (dvalues && t % 2)
+                odd += gradient * mine[t];
+            else if (dvalues)
+                even += gradient * mine[t];
+            if (dx)
+                total[t] += values[at] * gradient;
+        }
+        if (dvalues)
+            dvalues[at] += NAME(sum)(even + odd);
+    }
+    if (dx)
+        for (int t = 0; t < T; t++)
+            ((VECTOR *)dx)[t] += total[t];
+}
+
+/* Add W' dy to dx, and dy x' at the edges to dvalues; either may be NULL. By columns, those of a channel together. */
+void NAME(backward)(const int32_t *pointers, const int32_t *rows, const int32_t *order, const REAL *values,
+                    const int64_t *base, const int64_t *segments, const REAL *x, const REAL *dy, REAL *dx,
+                    REAL *dvalues, int64_t n_channels, int64_t n_taps, int64_t n_segments, int64_t length,
+                    int64_t threads)
+{
+    int64_t n_outputs = n_segments * length, n_edges = pointers[n_channels * n_taps];
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int64_t part = 0; part < threads; part++) {
+        int64_t first = share(pointers, n_channels, n_taps, part, threads),
+                last = share(pointers, n_channels, n_taps, part + 1, threads);
+        for (int64_t s = 0; s < n_segments; s++)
+            for (int64_t k = 0, T; k < length; k += T * LANES) {
+                T = next_tile((length - k) / LANES);
+                const REAL *from = dy + s * length + k;
+                for (int64_t j = first; j < last; j++) {
+                    int64_t e = pointers[j], end = pointers[j + 1], at = base[j] + segments[s] + k;
+                    if (e == end)
+                        continue;
+#define COLUMN_TIMES(T, X, DX, DVALUES) \
+    NAME(column_times)(T, rows, order, values, e, end, n_edges, X, from, n_outputs, DX, DVALUES)
+#define BOTH(T) COLUMN_TIMES(T, x + at, dx + at, dvalues)
+#define INPUT(T) COLUMN_TIMES(T, NULL, dx + at, NULL)
+#define VALUES(T) COLUMN_TIMES(T, x + at, NULL, dvalues)
+                    if (dx && dvalues)
+                        FOR_TILE(T, BOTH)
+                    else if (dx)
+                        FOR_TILE(T, INPUT)
+                    else
+                        FOR_TILE(T, VALUES)
+#undef COLUMN_TIMES
+#undef BOTH
+#undef INPUT
+#undef VALUES
+                }
+            }
+    }
+}
+
+/* One sample, one pixel: y = W x + bias. */
+void NAME(one)(const int32_t *pointers, const int32_t *columns, const REAL *values, const REAL *bias, const REAL *x,
+               REAL *y, int64_t n_rows, int64_t threads)
+{
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int64_t part = 0; part < threads; part++) {
+        int64_t first = share(pointers, n_rows, 1, part, threads), last = share(pointers, n_rows, 1, part + 1, threads);
+        for (int64_t i = first; i < last; i++) {
+            REAL total[4] = {bias ? bias[i] : 0, 0, 0, 0};
+            int64_t e = pointers[i], end = pointers[i + 1];
+            for (; e + 4 <= end; e += 4)
+                for (int k = 0; k < 4; k++)
+                    total[k] += values[e + k] * x[columns[e + k]];
+            for (; e < end; e++)
+                total[0] += values[e] * x[columns[e]];
+            y[i] = (total[0] + total[1]) + (total[2] + total[3]);
+        }
+    }
+}
+
+#define SIDE 16 /* of the blocks that are transposed at a time */
+
+/*
+ * Between samples outermost, `outer` (n_samples, n_runs * run), and samples innermost, `inner` (n_pixels, width): run r
+ * is the pixels from starts[r] on. Inwards, the samples from n_samples to width are zeros.
+ */
+#define TRANSPOSE(function, OUTER, INNER, MOVE, PAD) \
+    void NAME(function)(OUTER REAL *outer, INNER REAL *inner, const int64_t *starts, int64_t n_samples, int64_t width, \
+                        int64_t n_runs, int64_t run, int64_t threads) \
+    { \
+        int64_t n_blocks = (run + SIDE - 1) / SIDE; \
+        _Pragma("omp parallel for num_threads(threads) schedule(static)") \
+        for (int64_t block = 0; block < n_runs * n_blocks; block++) { \
+            int64_t r = block / n_blocks, j = block % n_blocks * SIDE, columns = run - j < SIDE ? run - j : SIDE; \
+            OUTER REAL *out = outer + r * run + j; \
+            INNER REAL *in = inner + (starts[r] + j) * width; \
+            for (int64_t i = 0; i < n_samples; i += SIDE) { \
+                int64_t samples = n_samples - i < SIDE ? n_samples - i : SIDE; \
+                REAL moved[SIDE][SIDE]; \
+                MOVE \
+            } \
+            PAD \
+        } \
+    }
+
+#define INWARDS \
+    for (int a = 0; a < samples; a++) \
+        for (int b = 0; b < columns; b++) \
+            moved[b][a] = out[(i + a) * n_runs * run + b]; \
+    for (int b = 0; b < columns; b++) \
+        for (int a = 0; a < samples; a++) \
+            in[b * width + i + a] = moved[b][a];
+#define OUTWARDS \
+    for (int b = 0; b < columns; b++) \
+        for (int a = 0; a < samples; a++) \
+            moved[a][b] = in[b * width + i + a]; \
+    for (int a = 0; a < samples; a++) \
+        for (int b = 0; b < columns; b++) \
+            out[(i + a) * n_runs * run + b] = moved[a][b];
+#define ZEROS \
+    for (int b = 0; b < columns; b++) \
+        for (int64_t a = n_samples; a < width; a++) \
+            in[b * width + a] = 0;
+
+TRANSPOSE(inwards, const, , INWARDS, ZEROS)
+TRANSPOSE(outwards, , const, OUTWARDS, )
+#undef TRANSPOSE
+#undef INWARDS
+#undef OUTWARDS
+#undef ZEROS
+#undef SIDE
+#endif
