@@ -16,6 +16,8 @@ from torch import Tensor
 from expandergraphs_torch.sparse.build import Kernels, kernels
 from expandergraphs_torch.sparse.pattern import Pattern, Window
 
+_WORTH_THREADS = 2**16  # multiplications, or moves
+
 
 @dataclass(frozen=True, eq=False)
 class _Addresses:
@@ -89,33 +91,34 @@ def _sums(parts: list[list[int]]) -> Tensor:
     return total
 
 
-def forward(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Pattern, window: Window) -> Tensor:
+def forward(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Pattern, window: Window) -> Any:
     """Return the layer's output."""
     x, values, bias, call = _Call.of(x, values, bias)
     n_rows, n = pattern.pointers.numel() - 1, x.shape[0]
     if n == 1 and not window.kernel:
         y = x.new_empty(1, n_rows)
-        call("one", pattern.pointers, pattern.columns, values, bias, x, y, n_rows)
+        call("one", values.numel(), pattern.pointers, pattern.columns, values, bias, x, y, n_rows)
         return call.result(y)
     at = call.addresses(x.shape, window)
     inner, y = call.inwards(x, at), x.new_empty(n_rows * math.prod(at.output), at.width)
     if y.numel():
         parts = (pattern.pointers, pattern.columns, values, bias, at.base, at.segments, inner, y)
-        call("forward", *parts, n_rows, at.segments.numel(), at.length)
+        work = values.numel() * at.segments.numel() * at.length
+        call("forward", work, *parts, n_rows, at.segments.numel(), at.length)
     return call.result(call.flat_outwards(y, n).view(n, n_rows, *at.output))
 
 
-def to_input(dy: Tensor, values: Tensor, pattern: Pattern, window: Window, size: Sequence[int]) -> Tensor:
+def to_input(dy: Tensor, values: Tensor, pattern: Pattern, window: Window, size: Sequence[int]) -> Any:
     """Return the gradient of the input, whose channels have this size."""
     return _backward(dy, None, values, pattern, window, tuple(size))[0]
 
 
-def to_values(dy: Tensor, x: Tensor, pattern: Pattern, window: Window) -> Tensor:
+def to_values(dy: Tensor, x: Tensor, pattern: Pattern, window: Window) -> Any:
     """Return the gradient of the values."""
     return _backward(dy, x, None, pattern, window, tuple(x.shape[2:]))[1]
 
 
-def backward(dy: Tensor, x: Tensor, values: Tensor, pattern: Pattern, window: Window) -> tuple[Tensor, Tensor]:
+def backward(dy: Tensor, x: Tensor, values: Tensor, pattern: Pattern, window: Window) -> tuple[Any, Any]:
     """Return the gradients of the input and of the values."""
     return _backward(dy, x, values, pattern, window, tuple(x.shape[2:]))
 
@@ -127,16 +130,17 @@ def _backward(
     dy, x, values, call = _Call.of(dy, x, values)
     n, channels = dy.shape[0], (pattern.pointers_t.numel() - 1) // window.n_taps
     at = call.addresses((n, channels, *size), window)
-    outer = dy.new_zeros(n, channels, *size) if values is not None else None
+    outer: Any = dy.new_zeros(n, channels, *size) if values is not None else None
     dvalues = dy.new_zeros(pattern.columns.numel()) if x is not None else None
     if dy.numel():
         inner = call.inwards(x, at) if x is not None else None
         dx = dy.new_zeros(at.n_pixels, at.width) if values is not None else None
         parts = (pattern.pointers_t, pattern.rows, pattern.order, values, at.base, at.segments, inner)
         numbers = (channels, window.n_taps, at.segments.numel(), at.length)
-        call("backward", *parts, call.flat_inwards(dy, at.width), dx, dvalues, *numbers)
+        work = pattern.rows.numel() * at.segments.numel() * at.length
+        call("backward", work, *parts, call.flat_inwards(dy, at.width), dx, dvalues, *numbers)
         if dx is not None:
-            call("outwards", outer, dx, at.starts, n, at.width, at.starts.numel(), at.run)
+            call("outwards", outer.numel(), outer, dx, at.starts, n, at.width, at.starts.numel(), at.run)
     return call.result(outer), call.result(dvalues)
 
 
@@ -160,9 +164,11 @@ class _Call:
         ready = (None if part is None else part.to(dtype).contiguous() for part in (first, *others))
         return *ready, cls(library, "double" if double else "float", 8 if double else 16, first.dtype)
 
-    def __call__(self, name: str, *arguments: Any) -> None:
+    def __call__(self, name: str, work: int, *arguments: Any) -> None:
+        """Call a kernel that does so many multiplications or moves, by one thread where these are few."""
         addresses = (part.data_ptr() if isinstance(part, Tensor) else part for part in arguments)
-        getattr(self.library, f"{name}_{self.kind}")(*addresses, torch.get_num_threads())
+        threads = torch.get_num_threads() if work > _WORTH_THREADS else 1
+        getattr(self.library, f"{name}_{self.kind}")(*addresses, threads)
 
     def addresses(self, shape: Sequence[int], window: Window) -> _Addresses:
         return _addresses(shape[0], shape[1], tuple(shape[2:]), window, self.lanes)
@@ -170,18 +176,18 @@ class _Call:
     def inwards(self, x: Tensor, at: _Addresses) -> Tensor:
         make = x.new_zeros if at.starts.numel() * at.run < at.n_pixels else x.new_empty
         inner = make(at.n_pixels, at.width)
-        self("inwards", x, inner, at.starts, x.shape[0], at.width, at.starts.numel(), at.run)
+        self("inwards", x.numel(), x, inner, at.starts, x.shape[0], at.width, at.starts.numel(), at.run)
         return inner
 
     def flat_inwards(self, x: Tensor, width: int) -> Tensor:
         n_pixels = math.prod(x.shape[1:])
         inner = x.new_empty(n_pixels, width)
-        self("inwards", x, inner, _zero(), x.shape[0], width, 1, n_pixels)
+        self("inwards", x.numel(), x, inner, _zero(), x.shape[0], width, 1, n_pixels)
         return inner
 
     def flat_outwards(self, inner: Tensor, n: int) -> Tensor:
         outer = inner.new_empty(n, inner.shape[0])
-        self("outwards", outer, inner, _zero(), n, inner.shape[1], 1, inner.shape[0])
+        self("outwards", outer.numel(), outer, inner, _zero(), n, inner.shape[1], 1, inner.shape[0])
         return outer
 
     def result(self, tensor: Tensor | None) -> Tensor | None:

@@ -99,20 +99,16 @@ class Sparse(Masked):
         """Where the values are."""
         return Pattern(*(getattr(self, name) for name in _BUFFERS))
 
-    @property
-    def weight(self) -> Tensor:  # type: ignore[override]
-        """All weights, made of the values; gradients lead there."""
+    def masked_weight(self) -> Tensor:
+        """Return all weights, made of the values; gradients lead there."""
         return self._dense(self.values)
 
-    @property
-    def mask(self) -> Tensor:  # type: ignore[override]
-        """The wiring as a mask, made anew."""
+    def _made_mask(self) -> Tensor:
         mask = self._dense(torch.ones_like(self.values, dtype=torch.bool, requires_grad=False))
         return mask if mask.shape == self._mask_shape else mask.flatten(2)[..., 0].reshape(self._mask_shape)
 
-    def masked_weight(self) -> Tensor:
-        """Return all weights, made of the values."""
-        return self.weight
+    weight: Any = property(masked_weight)
+    mask: Any = property(_made_mask)
 
     def zero_off_mask(self, *others: Tensor) -> None:
         """Zero other tensors of the weight's shape off the mask; the layer itself stores nothing there."""
@@ -266,7 +262,7 @@ class _SparseConv(Sparse):
     stride: Any
     padding: Any
     dilation: Any
-    padding_mode: str
+    padding_mode: Any
     _reversed_padding_repeated_twice: list[int]
 
     def __init__(self, *args: Any, **options: Any) -> None:

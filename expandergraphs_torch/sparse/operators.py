@@ -41,12 +41,12 @@ class ByColumns:
         y = self.spmm(pattern.pointers, pattern.columns, values, _columns(x, window))
         if bias is not None:
             y = y + bias[:, None]
-        return y.unflatten(1, (x.shape[0], *window.output(x.shape[2:]))).movedim(0, 1).contiguous()
+        return y.reshape(y.shape[0], x.shape[0], *window.output(x.shape[2:])).movedim(0, 1).contiguous()
 
     def to_input(self, dy: Tensor, values: Tensor, pattern: Pattern, window: Window, size: Sequence[int]) -> Tensor:
         """Return the gradient of the input, whose channels have this size."""
         columns = self.spmm(pattern.pointers_t, pattern.rows, values.index_select(0, pattern.order), _by_output(dy))
-        columns = columns.unflatten(0, (-1, window.n_taps)).unflatten(2, (dy.shape[0], *dy.shape[2:]))
+        columns = columns.reshape(columns.shape[0] // window.n_taps, window.n_taps, dy.shape[0], *dy.shape[2:])
         image = dy.new_zeros(columns.shape[0], dy.shape[0], *window.padded(size))
         for tap, place in enumerate(_places(window, dy.shape[2:])):
             image[place] += columns[:, tap]

@@ -326,14 +326,14 @@ def test_tied_layers_stay_masked(always):
     assert [type(model[name]).__name__ for name in "abc"] == ["MaskedLinear", "SparseLinear", "MaskedLinear"]
 
 
-def test_what_is_slower_stays_as_it_is():
-    model = mlp(64, 64, 64, density=0.9)
+def test_what_is_slower_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(convert, "_measure", lambda layer, call: {"dense": 1e-3, "compiled": 3e-3, "operators": 2e-3})
+    model = mlp(64, 64)
     before = model[0].weight
     egt.to_sparse(model, example_input=torch.ones(256, 64))
     assert model[0].weight is before
-    assert re.match(
-        r"masked dense: a training step takes [\d.]+ ms \(\w+\), [\d.]+ ms dense", egt.summary(model).layers[0].executes
-    )
+    reason = "masked dense: a training step takes 2 ms (operators), 1 ms dense"
+    assert egt.summary(model).layers[0].executes == reason
 
 
 def test_layers_are_measured_as_the_example_calls_them(monkeypatch):
@@ -551,8 +551,6 @@ def test_convolutional_skips_compute_sparsely_too(always):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_measuring_leaves_no_trace(training):
-    torch.manual_seed(0)
-    x = torch.randn(4, 3, 9, 9)
     model = cnn().train(training)
     model[0].register_forward_hook(lambda *_: pytest.fail("hooks of the layer are not those of the measurement"))
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -599,8 +597,9 @@ def test_the_kernels_are_compiled_once_and_kept(monkeypatch, tmp_path):
         (kept,) = (tmp_path / "expandergraphs").iterdir()
         assert kept.suffix == ".so"
         assert len(runs) == 1
-        kept.unlink()  # not written over: it is in use
-        kept.write_bytes(b"of another system")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+        (tmp_path / "other" / "expandergraphs").mkdir(parents=True)
+        (tmp_path / "other" / "expandergraphs" / kept.name).write_bytes(b"of another system")
         build.kernels.cache_clear()
         assert why_not() == ""
         assert len(runs) == 2

@@ -4,7 +4,6 @@ Whether Triton interprets is decided when it is imported, which torch may have d
 does it: this file, run as a program.
 """
 
-import io
 import os
 import pickle
 import subprocess
@@ -55,18 +54,24 @@ def interpreter():
     assert process.returncode == 0
 
 
-@pytest.fixture(params=["interpreter", pytest.param("gpu", marks=pytest.mark.gpu)])
-def kernel(request):
-    if request.param == "interpreter":
-        return request.getfixturevalue("interpreter")
+@pytest.fixture(scope="module")
+def gpu():
+    """Call a function of the module with tensors on the GPU."""
     from expandergraphs_torch.sparse import triton_kernels
 
     def moved(value):
         return value.cuda() if isinstance(value, torch.Tensor) else value
 
-    return lambda name, *arguments, **named: getattr(triton_kernels, name)(
-        *map(moved, arguments), **{key: moved(value) for key, value in named.items()}
-    ).cpu()
+    def call(name, *arguments, **named):
+        named = {key: moved(value) for key, value in named.items()}
+        return getattr(triton_kernels, name)(*map(moved, arguments), **named).cpu()
+
+    return call
+
+
+@pytest.fixture(params=["interpreter", pytest.param("gpu", marks=pytest.mark.gpu)])
+def kernel(request):
+    return request.getfixturevalue(request.param)
 
 
 def patterns(mask):
@@ -114,7 +119,7 @@ def test_products_with_numbers_are_the_dense_ones(kernel, name, fan_in, dtype):
     pattern, transpose, order = patterns(mask)
     values, bias = draw(len(order), dtype=dtype), draw(n, dtype=dtype, seed=2)
     dense = expand(mask, values)
-    for k in (0, 1, 5, 70):
+    for k in (0, 1, 5, 70) if dtype == torch.float64 else (70,):
         x, along = draw(m, k, dtype=dtype, seed=3), draw(n, k, dtype=dtype, seed=4)
         y = kernel("spmm", *pattern, values, x, fan_in=fan_in)
         assert_equal(y, dense @ x.double(), dtype)
@@ -132,25 +137,40 @@ def test_constant_fan_in_of_the_transpose(kernel):
     assert_equal(found, expand(mask, values).T @ along, torch.float64)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("size", [16, 32, 64])
 @pytest.mark.parametrize(("name", "fan_in"), CASES)
-def test_products_with_blocks_are_the_dense_ones(kernel, name, fan_in, size, dtype):
+def test_products_with_blocks_are_the_dense_ones(kernel, name, fan_in):
+    for k in (0, 1, 70):
+        check_blocks(kernel, name, fan_in, k, 16, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("size", [32, 64])
+def test_blocks_of_other_sizes_and_types(kernel, size, dtype):
+    check_blocks(kernel, "empty rows and columns", None, 40, size, dtype)
+
+
+@pytest.mark.gpu  # the interpreter multiplies no matrices of bfloat16
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_blocks_of_bfloat16(gpu, size):
+    check_blocks(gpu, "random", None, 300, size, torch.bfloat16)
+    check_blocks(gpu, "constant fan-in", 3, 300, size, torch.bfloat16)
+
+
+def check_blocks(kernel, name, fan_in, k, size, dtype):
     mask = MASKS[name]
     n, m = mask.shape
     pattern, transpose, order = patterns(mask)
     blocks, bias = draw(len(order), size, size, dtype=dtype), draw(n * size, dtype=dtype, seed=2)
+    x, along = draw(k, m * size, dtype=dtype, seed=3), draw(k, n * size, dtype=dtype, seed=4)
     dense = torch.zeros(n, m, size, size, dtype=torch.float64)
     dense[mask] = blocks.double()
     dense = dense.transpose(1, 2).reshape(n * size, m * size)
-    for k in (0, 1, 70) if size == 16 else (33,):
-        x, along = draw(k, m * size, dtype=dtype, seed=3), draw(k, n * size, dtype=dtype, seed=4)
-        y = kernel("block_spmm", *pattern, blocks, x, bias=bias, fan_in=fan_in)
-        assert_equal(y, x.double() @ dense.T + bias.double(), dtype)
-        back = kernel("block_spmm", *transpose, blocks, along, order=order, transposed=True)
-        assert_equal(back, along.double() @ dense, dtype)
-        product = (along.double().T @ x.double()).reshape(n, size, m, size).transpose(1, 2)
-        assert_equal(kernel("block_sddmm", *pattern, along, x, size, fan_in=fan_in), product[mask], dtype)
+    y = kernel("block_spmm", *pattern, blocks, x, bias=bias, fan_in=fan_in)
+    assert_equal(y, x.double() @ dense.T + bias.double(), dtype)
+    back = kernel("block_spmm", *transpose, blocks, along, order=order, transposed=True)
+    assert_equal(back, along.double() @ dense, dtype)
+    product = (along.double().T @ x.double()).reshape(n, size, m, size).transpose(1, 2)
+    assert_equal(kernel("block_sddmm", *pattern, along, x, size, fan_in=fan_in), product[mask], dtype)
 
 
 def test_sums_are_wider_than_what_is_added(kernel):
@@ -179,12 +199,12 @@ def test_operands_need_not_be_contiguous(kernel):
 
 
 @pytest.mark.gpu
-def test_operands_may_have_more_than_2_to_the_31_numbers(kernel):
+def test_operands_may_have_more_than_2_to_the_31_numbers(gpu):
     last = torch.tensor([0, 1]), torch.tensor([2**15])
     x = torch.zeros(2**15 + 1, 2**16, dtype=torch.bfloat16, device="cuda")
     x[-1] = 1
-    assert kernel("spmm", *last, torch.ones(1), x).eq(1).all()
-    assert kernel("sddmm", *last, torch.ones(1, 2**16), x).item() == 2**16
+    assert gpu("spmm", *last, torch.ones(1), x).eq(1).all()
+    assert gpu("sddmm", *last, torch.ones(1, 2**16), x).item() == 2**16
 
 
 PLACES = torch.tensor([0, 1, 3]), torch.tensor([0, 0, 1])
@@ -215,8 +235,9 @@ def test_what_does_not_fit_is_refused(interpreter, name, arguments, named, messa
         interpreter(name, *PLACES, *arguments, **named)
 
 
-def test_all_kernels_compile_for_gpus_and_use_them_well(tmp_path):
-    command = [sys.executable, "-W", "error", __file__, "compile"]
+@pytest.mark.parametrize("generation", ["80", "90"])
+def test_all_kernels_compile_for_gpus_and_use_them_well(tmp_path, generation):
+    command = [sys.executable, "-W", "error", __file__, generation]
     done = subprocess.run(command, env=environment(TRITON_CACHE_DIR=str(tmp_path)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -243,7 +264,7 @@ def serve():
     """Compute what is asked for, until nothing is."""
     from expandergraphs_torch.sparse import triton_kernels
 
-    while request := sys.stdin.buffer.peek(1):
+    while sys.stdin.buffer.peek(1):
         name, arguments, named = pickle.load(sys.stdin.buffer)
         try:
             result = getattr(triton_kernels, name)(*arguments, **named)
@@ -253,22 +274,22 @@ def serve():
         sys.stdout.flush()
 
 
-def compile_all():
-    """Compile for two generations of GPUs what would be launched, and look at the machine code."""
+def compile_all(generation):
+    """Compile what would be launched on a generation of GPUs, and look at the machine code."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     from expandergraphs_torch.sparse import triton_kernels as kernels
 
-    aligned = [["tt.divisibility", 16]]
+    target, aligned = GPUTarget("cuda", generation, 32), [["tt.divisibility", 16]]
     compiled = []
 
     def compile_only(kernel, programs, *arguments, num_warps, num_stages=3, **sizes):
         signature, constants, attributes = {}, {}, {}
         for i, (name, value) in enumerate(zip(kernel.arg_names, (*arguments, *sizes.values()), strict=True)):
             if isinstance(value, torch.Tensor):
-                signature[name], attributes[i,] = "*" + triton.runtime.jit.mangle_type(value)[1:], aligned
+                signature[name], attributes[i,] = triton.runtime.jit.mangle_type(value), aligned
             elif name in sizes or value is None or value == 1:
                 signature[name], constants[i,] = "constexpr", value
             else:
@@ -277,32 +298,36 @@ def compile_all():
         options = {"num_warps": num_warps, "num_stages": num_stages, "enable_fp_fusion": True}
         compiled.append(triton.compile(ASTSource(kernel, signature, constants, attributes), target, options))
 
+    def codes():
+        found = [kernel.asm["ptx"] for kernel in compiled]
+        compiled.clear()
+        return found
+
     kernels._launch = compile_only
-    mask = torch.ones(4, 4, dtype=torch.bool)
-    (pointers, columns), _, order = patterns(mask)
-    for target in (GPUTarget("cuda", 80, 32), GPUTarget("cuda", 90, 32)):
-        for dtype in (torch.float32, torch.bfloat16):
-            x = torch.ones(4, 128, dtype=dtype)
-            kernels.spmm(pointers, columns, x.new_ones(16), x, order, x.new_ones(4))
-            kernels.spmm(pointers, columns, x.new_ones(16), x, fan_in=4)
-            kernels.sddmm(pointers, columns, x, x)
-            kernels.sddmm(pointers, columns, x, x, fan_in=4)
-            assert all("ld.global.v4" in kernel.asm["ptx"] for kernel in compiled)  # 16 bytes at once
-            compiled.clear()
-            for size in kernels.BLOCK_SIZES:
-                x, blocks = torch.ones(128, 4 * size, dtype=dtype), torch.ones(16, size, size, dtype=dtype)
-                kernels.block_spmm(pointers, columns, blocks, x, order, x.new_ones(4 * size), transposed=True)
-                kernels.block_spmm(pointers, columns, blocks, x, fan_in=4)
-                kernels.block_sddmm(pointers, columns, x, x, size)
-            assert max(kernel.metadata.shared for kernel in compiled) < 99 * 1024  # what the smallest GPUs have
-            tensor_cores = [any(word in kernel.asm["ptx"] for word in ("mma.sync", "mma_async")) for kernel in compiled]
-            assert all(tensor_cores) if dtype == torch.bfloat16 else not any(tensor_cores)
-            compiled.clear()
-        torch.set_float32_matmul_precision("high")
-        kernels.block_sddmm(pointers, columns, x.float(), x.float(), size)
-        torch.set_float32_matmul_precision("highest")
-        assert ".tf32" in compiled.pop().asm["ptx"]
+    (pointers, columns), _, order = patterns(torch.ones(4, 4, dtype=torch.bool))
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.ones(4, 128, dtype=dtype)
+        kernels.spmm(pointers, columns, x[0, :16], x, order, x[:, 0])
+        kernels.spmm(pointers, columns, x[0, :16], x, fan_in=4)
+        kernels.sddmm(pointers, columns, x, x)
+        assert all("ld.global.v4" in code for code in codes())  # 16 bytes at once
+
+    def with_blocks(size, dtype):
+        x, blocks = torch.ones(128, 4 * size, dtype=dtype), torch.ones(16, size, size, dtype=dtype)
+        kernels.block_spmm(pointers, columns, blocks, x, order, x[0], transposed=True)
+        kernels.block_spmm(pointers, columns, blocks, x, fan_in=4)
+        kernels.block_sddmm(pointers, columns, x, x, size)
+        assert max(kernel.metadata.shared for kernel in compiled) < 99 * 1024  # bytes: the least a GPU has since 2020
+        return codes()
+
+    def on_tensor_cores(code):
+        return "mma.sync" in code or "wgmma.mma_async" in code
+
+    assert all(map(on_tensor_cores, with_blocks(16, torch.bfloat16) + with_blocks(64, torch.bfloat16)))
+    assert not any(map(on_tensor_cores, with_blocks(64, torch.float32)))
+    torch.set_float32_matmul_precision("high")
+    assert all(map(on_tensor_cores, with_blocks(64, torch.float32)))
 
 
 if __name__ == "__main__":
-    compile_all() if sys.argv[1:] else serve()
+    compile_all(int(sys.argv[1])) if sys.argv[1:] else serve()
