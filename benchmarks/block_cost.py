@@ -8,7 +8,8 @@ stopped, and two of them with other `--parts` or `--seeds` may share the file.
 
 A block expander is the Kronecker product of a graph on n / b blocks with the all-ones J_b, so its singular values are
 those of that graph times b, and zeros. A layer of degree d keeps sigma2 / sigma1 of a graph of degree k = d / b, about
-2 sqrt(k - 1) / k in place of 2 sqrt(d - 1) / d: sqrt(b) times as much. Where n / b is even, alpha is that of the graph
+2 sqrt(k - 1) / k in place of 2 sqrt(d - 1) / d: sqrt(b) times as much. (That is for sparse graphs. At density p an entry
+of B has the variance p (1 - p), not p: the table has sqrt(1 - p) times that too, which is no theorem here.) Where n / b is even, alpha is that of the graph
 on blocks too, and is measured there: let a set S touch t blocks. If t <= n / 2b, all units of these blocks are a set
 that is admitted, no smaller than S, with the neighbours of S; if not, so are all units of any n / 2b of them, with no
 more.
@@ -186,9 +187,9 @@ def chosen(rows, **wanted):
 def print_expansion(rows):
     for family in FAMILIES:
         print(f"\n### Expansion: {family} between blocks, mean ± standard deviation over graphs\n")
-        print("| n | density | block b | k = d / b | graphs | σ2/σ1 | 2√(k-1)/k | over b = 1 | √b | "
+        print("| n | density | block b | k = d / b | graphs | σ2/σ1 | 2√(k-1)/k | times √(1-p) | over b = 1 | √b | "
               "Ramanujan | connected | α | sampled | reached in two layers |")  # fmt: skip
-        print("|---:" * 14 + "|")
+        print("|---:" * 15 + "|")
         for n, densities in SIZES.items():
             for density in densities:
                 of = {block: chosen(rows, n=n, density=density, block=block, family=family) for block in BLOCKS}
@@ -196,6 +197,8 @@ def print_expansion(rows):
                     if not graphs:
                         continue
                     k = round(density * n / block)
+                    ideal = [2 * ((k - 1) * share) ** 0.5 / k for share in (1, 1 - density)]
+                    bounds = " | ".join(f"{value:.3f}" if k > 1 else "-" for value in ideal)  # k = 1: a matching
                     ratios = np.array([g["ratio"] for g in graphs])
                     low, high = np.mean([g["alpha"] for g in graphs], axis=0)
                     times = ratios.mean() / np.mean([g["ratio"] for g in of[1]])
@@ -203,7 +206,7 @@ def print_expansion(rows):
                     yes = ["-" if (verdicts := [g[name] for g in graphs])[0] is None else sum(verdicts)
                            for name in ("ramanujan", "connected")]  # fmt: skip
                     print(f"| {n} | {density:.3%} | {block} | {k} | {len(graphs)} | {ratios.mean():.3f} ± "
-                          f"{ratios.std(ddof=1):.3f} | {2 * (k - 1) ** 0.5 / k:.3f} | {times:.2f} | {block**0.5:.2f} | "
+                          f"{ratios.std(ddof=1):.3f} | {bounds} | {times:.2f} | {block**0.5:.2f} | "
                           f"{yes[0]} | {yes[1]} | {alpha} | {np.mean([g['sampled'] for g in graphs]):.2f} | "
                           f"{np.mean([g['reached'] for g in graphs]):.1%} |")  # fmt: skip
     checked = [row["alpha_agrees"] for row in rows if "alpha_agrees" in row]

@@ -6,6 +6,7 @@ and out. Numbers smaller than float32 are computed as float32.
 
 import functools
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,8 @@ class _Addresses:
         The first pixel of each run of pixels that come without padding between them.
     run : int
         Pixels of such a run.
+    empty : Tensor of int64
+        The pixels that are none of these.
     n_pixels : int
         Of the image, padding and all channels included.
     output : tuple of int
@@ -49,41 +52,56 @@ class _Addresses:
     length: int
     starts: Tensor
     run: int
+    empty: Tensor
     n_pixels: int
     output: tuple[int, ...]
 
 
 @functools.lru_cache(maxsize=256)
 def _addresses(n: int, channels: int, size: tuple[int, ...], window: Window, lanes: int) -> _Addresses:
-    padded, output = window.padded(size), window.output(size)
-    steps = [math.prod(padded[d + 1 :]) for d in range(len(size))]
-    inner, whole = 1, True  # outputs that lie side by side, and read what lies side by side
-    outer = len(size)
-    for d in reversed(range(len(size))):
-        if not whole or window.stride[d] > 1:
-            break
-        inner, outer, whole = inner * output[d], d, output[d] == padded[d]
+    """Lay out the image so that outputs side by side read numbers side by side.
+
+    Along a dimension with a stride, the pixels that one tap reads are stored next to each other: every stride-th pixel
+    from the first on, then those from the second on, and so forth.
+    """
+    output, strides, dimensions = window.output(size), window.stride, range(len(size))
+    stored = [-(-length // stride) * stride for length, stride in zip(window.padded(size), strides, strict=True)]
+    steps = [math.prod(stored[d + 1 :]) for d in dimensions]
+
+    def places(d: int, pixels: range) -> list[int]:
+        return [(k % strides[d] * (stored[d] // strides[d]) + k // strides[d]) * steps[d] for k in pixels]
+
+    first = len(size)  # from this dimension on, outputs are one run
+    while first and (first == len(size) or output[first] == stored[first]):
+        first -= 1
+    inner = math.prod(output[first:])
     needed = lanes // math.gcd(lanes, inner)
     width = -(-n // needed) * needed
-    taps = _sums(
-        [
-            [k * dilation * step for k in range(kernel)]
-            for kernel, dilation, step in zip(window.kernel, window.dilation, steps, strict=True)
-        ]
+    planes = [c * math.prod(stored) for c in range(channels)]
+    taps = [places(d, range(0, window.kernel[d] * window.dilation[d], window.dilation[d])) for d in dimensions]
+    pixels = [places(d, range(window.padding[d], window.padding[d] + size[d])) for d in dimensions]
+    run = 1
+    if tuple(stored) == size:
+        run, pixels = channels * math.prod(size), []
+    elif strides[-1] == 1:
+        run, pixels[-1] = size[-1], pixels[-1][:1]
+    starts = _sums(planes, *pixels) if pixels else torch.zeros(1, dtype=torch.int64)
+    inside = torch.zeros(channels * math.prod(stored), dtype=torch.bool)
+    inside[(starts[:, None] + torch.arange(run)).flatten()] = True
+    return _Addresses(
+        width=width,
+        base=_sums(planes, *taps) * width,
+        segments=_sums(*([k * steps[d] for k in range(output[d])] for d in range(first))) * width,
+        length=inner * width,
+        starts=starts,
+        run=run,
+        empty=(~inside).nonzero()[:, 0],
+        n_pixels=inside.numel(),
+        output=output,
     )
-    segments = _sums([[k * window.stride[d] * steps[d] for k in range(output[d])] for d in range(outer)])
-    plane = torch.arange(channels) * math.prod(padded)
-    if any(window.padding):
-        inside = _sums([[(k + window.padding[d]) * steps[d] for k in range(size[d])] for d in range(len(size) - 1)])
-        starts, run = (plane[:, None] + inside + window.padding[-1]).flatten(), size[-1]
-    else:
-        starts, run = torch.zeros(1, dtype=torch.int64), channels * math.prod(size)
-    base = (plane[:, None] + taps).flatten() * width
-    n_pixels = channels * math.prod(padded)
-    return _Addresses(width, base, segments * width, inner * width, starts, run, n_pixels, output)
 
 
-def _sums(parts: list[list[int]]) -> Tensor:
+def _sums(*parts: list[int]) -> Tensor:
     """Return all sums of one number of each part, the last part's numbers varying fastest."""
     total = torch.zeros(1, dtype=torch.int64)
     for part in parts:
@@ -100,7 +118,7 @@ def forward(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Pattern, wi
         call("one", values.numel(), pattern.pointers, pattern.columns, values, bias, x, y, n_rows)
         return call.result(y)
     at = call.addresses(x.shape, window)
-    inner, y = call.inwards(x, at), x.new_empty(n_rows * math.prod(at.output), at.width)
+    inner, y = call.inwards(x, at), _scratch("y", x, n_rows * math.prod(at.output), at.width)
     if y.numel():
         parts = (pattern.pointers, pattern.columns, values, bias, at.base, at.segments, inner, y)
         work = values.numel() * at.segments.numel() * at.length
@@ -134,7 +152,7 @@ def _backward(
     dvalues = dy.new_zeros(pattern.columns.numel()) if x is not None else None
     if dy.numel():
         inner = call.inwards(x, at) if x is not None else None
-        dx = dy.new_zeros(at.n_pixels, at.width) if values is not None else None
+        dx = _scratch("dx", dy, at.n_pixels, at.width).zero_() if values is not None else None
         parts = (pattern.pointers_t, pattern.rows, pattern.order, values, at.base, at.segments, inner)
         numbers = (channels, window.n_taps, at.segments.numel(), at.length)
         work = pattern.rows.numel() * at.segments.numel() * at.length
@@ -174,14 +192,15 @@ class _Call:
         return _addresses(shape[0], shape[1], tuple(shape[2:]), window, self.lanes)
 
     def inwards(self, x: Tensor, at: _Addresses) -> Tensor:
-        make = x.new_zeros if at.starts.numel() * at.run < at.n_pixels else x.new_empty
-        inner = make(at.n_pixels, at.width)
+        inner = _scratch("x", x, at.n_pixels, at.width)
+        if at.empty.numel():
+            inner.index_fill_(0, at.empty, 0)
         self("inwards", x.numel(), x, inner, at.starts, x.shape[0], at.width, at.starts.numel(), at.run)
         return inner
 
     def flat_inwards(self, x: Tensor, width: int) -> Tensor:
         n_pixels = math.prod(x.shape[1:])
-        inner = x.new_empty(n_pixels, width)
+        inner = _scratch("y", x, n_pixels, width)
         self("inwards", x.numel(), x, inner, _zero(), x.shape[0], width, 1, n_pixels)
         return inner
 
@@ -192,6 +211,22 @@ class _Call:
 
     def result(self, tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.to(self.dtype)
+
+
+class _Scratch(threading.local):
+    """Memory for the steps within a product, kept from call to call: new memory costs more than the transposing."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def __call__(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        key, n = (name, like.dtype), math.prod(shape)
+        if key not in self.kept or self.kept[key].numel() < n:
+            self.kept[key] = like.new_empty(n)
+        return self.kept[key][:n].view(shape)
+
+
+_scratch = _Scratch()
 
 
 @functools.cache

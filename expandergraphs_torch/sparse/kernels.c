@@ -21,6 +21,7 @@
 #endif
 #define MOST 8  /* vectors that are summed in registers at a time */
 #define AHEAD 8 /* edges between fetching a row into the cache, and using it */
+#define SIDE 16 /* pixels that are transposed at a time: those of a line of the cache */
 #define INLINE static inline __attribute__((always_inline))
 
 /* Where part `part` of `parts` begins, if groups of `step` rows are shared out with about equal numbers of edges. */
@@ -230,55 +231,93 @@ void NAME(one)(const int32_t *pointers, const int32_t *columns, const REAL *valu
     }
 }
 
-#define SIDE 16 /* of the blocks that are transposed at a time */
+typedef REAL NAME(eight) __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLE __builtin_shufflevector
+#endif
+#endif
+
+/* Transpose a block of 8 x 8 numbers: within its 2 x 2 blocks, then these within those of 4 x 4, then these. */
+INLINE void NAME(transpose_8)(REAL *const *from, REAL *const *to)
+{
+#ifdef SHUFFLE
+    NAME(eight) r[8], t[8];
+    for (int k = 0; k < 8; k++)
+        r[k] = *(const NAME(eight) *)from[k];
+    for (int k = 0; k < 8; k += 2) {
+        t[k] = SHUFFLE(r[k], r[k + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        t[k + 1] = SHUFFLE(r[k], r[k + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    }
+    for (int k = 0; k < 8; k += k % 4 ? 3 : 1) {
+        r[k] = SHUFFLE(t[k], t[k + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        r[k + 2] = SHUFFLE(t[k], t[k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+    for (int k = 0; k < 4; k++) {
+        *(NAME(eight) *)to[k] = SHUFFLE(r[k], r[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(NAME(eight) *)to[k + 4] = SHUFFLE(r[k], r[k + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+#else
+    for (int a = 0; a < 8; a++)
+        for (int b = 0; b < 8; b++)
+            to[b][a] = from[a][b];
+#endif
+}
+#undef SHUFFLE
 
 /*
  * Between samples outermost, `outer` (n_samples, n_runs * run), and samples innermost, `inner` (n_pixels, width): run r
- * is the pixels from starts[r] on. Inwards, the samples from n_samples to width are zeros.
+ * is the pixels from starts[r] on. Inwards, the samples from n_samples to width become zeros.
  */
-#define TRANSPOSE(function, OUTER, INNER, MOVE, PAD) \
-    void NAME(function)(OUTER REAL *outer, INNER REAL *inner, const int64_t *starts, int64_t n_samples, int64_t width, \
-                        int64_t n_runs, int64_t run, int64_t threads) \
-    { \
-        int64_t n_blocks = (run + SIDE - 1) / SIDE; \
-        _Pragma("omp parallel for num_threads(threads) schedule(static)") \
-        for (int64_t block = 0; block < n_runs * n_blocks; block++) { \
-            int64_t r = block / n_blocks, j = block % n_blocks * SIDE, columns = run - j < SIDE ? run - j : SIDE; \
-            OUTER REAL *out = outer + r * run + j; \
-            INNER REAL *in = inner + (starts[r] + j) * width; \
-            for (int64_t i = 0; i < n_samples; i += SIDE) { \
-                int64_t samples = n_samples - i < SIDE ? n_samples - i : SIDE; \
-                REAL moved[SIDE][SIDE]; \
-                MOVE \
-            } \
-            PAD \
-        } \
+INLINE void NAME(transpose)(int inwards, REAL *outer, REAL *inner, const int64_t *starts, int64_t n_samples,
+                            int64_t width, int64_t n_runs, int64_t run, int64_t threads)
+{
+    int64_t n_pixels = n_runs * run;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t block = 0; block < (n_pixels + SIDE - 1) / SIDE; block++) {
+        int64_t first = block * SIDE, n_here = n_pixels - first < SIDE ? n_pixels - first : SIDE;
+        REAL *pixels[SIDE], *samples[8], *places[8];
+        for (int64_t b = 0, r = first / run, k = first % run; b < n_here; b++, k++) {
+            if (k == run)
+                r++, k = 0;
+            pixels[b] = inner + (starts[r] + k) * width;
+        }
+        for (int64_t i = 0; i < n_samples; i += 8) {
+            int64_t end = n_samples - i < 8 ? n_samples : i + 8, b = 0;
+            if (inwards)
+                for (int64_t a = i; a < end; a++)
+                    __builtin_prefetch(outer + a * n_pixels + first + 2 * SIDE);
+            for (; end == i + 8 && b + 8 <= n_here; b += 8) {
+                for (int k = 0; k < 8; k++)
+                    samples[k] = outer + (i + k) * n_pixels + first + b, places[k] = pixels[b + k] + i;
+                if (inwards)
+                    NAME(transpose_8)(samples, places);
+                else
+                    NAME(transpose_8)(places, samples);
+            }
+            for (; b < n_here; b++)
+                for (int64_t a = i; a < end; a++)
+                    if (inwards)
+                        pixels[b][a] = outer[a * n_pixels + first + b];
+                    else
+                        outer[a * n_pixels + first + b] = pixels[b][a];
+        }
+        if (inwards)
+            for (int64_t b = 0; b < n_here; b++)
+                for (int64_t a = n_samples; a < width; a++)
+                    pixels[b][a] = 0;
     }
+}
 
-#define INWARDS \
-    for (int a = 0; a < samples; a++) \
-        for (int b = 0; b < columns; b++) \
-            moved[b][a] = out[(i + a) * n_runs * run + b]; \
-    for (int b = 0; b < columns; b++) \
-        for (int a = 0; a < samples; a++) \
-            in[b * width + i + a] = moved[b][a];
-#define OUTWARDS \
-    for (int b = 0; b < columns; b++) \
-        for (int a = 0; a < samples; a++) \
-            moved[a][b] = in[b * width + i + a]; \
-    for (int a = 0; a < samples; a++) \
-        for (int b = 0; b < columns; b++) \
-            out[(i + a) * n_runs * run + b] = moved[a][b];
-#define ZEROS \
-    for (int b = 0; b < columns; b++) \
-        for (int64_t a = n_samples; a < width; a++) \
-            in[b * width + a] = 0;
+void NAME(inwards)(REAL *outer, REAL *inner, const int64_t *starts, int64_t n_samples, int64_t width, int64_t n_runs,
+                   int64_t run, int64_t threads)
+{
+    NAME(transpose)(1, outer, inner, starts, n_samples, width, n_runs, run, threads);
+}
 
-TRANSPOSE(inwards, const, , INWARDS, ZEROS)
-TRANSPOSE(outwards, , const, OUTWARDS, )
-#undef TRANSPOSE
-#undef INWARDS
-#undef OUTWARDS
-#undef ZEROS
-#undef SIDE
+void NAME(outwards)(REAL *outer, REAL *inner, const int64_t *starts, int64_t n_samples, int64_t width, int64_t n_runs,
+                    int64_t run, int64_t threads)
+{
+    NAME(transpose)(0, outer, inner, starts, n_samples, width, n_runs, run, threads);
+}
 #endif

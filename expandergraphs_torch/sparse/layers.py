@@ -198,7 +198,7 @@ class Sparse(Masked):
             if not torch.equal(mask.expand(shape), self.mask.expand(shape)):
                 self._set_mask(mask)
                 self.values.data = self.values.detach().new_empty(self._columns.numel())
-                self.family, self.note, self.recipe = "given", "", None
+                self.family, self.note, self.recipe, self.how = "given", "", None, ""
             rest[f"{prefix}values"] = weight[mask.to(weight.device).expand(shape)]
         else:
             rest[f"{prefix}values"] = self.values.detach()

@@ -4,9 +4,11 @@ For any operators that multiply a sparse matrix; those of PyTorch run everywhere
 far the fastest product with a sparse matrix, and MKL's for a single column.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -27,13 +29,14 @@ class ByColumns:
 
     Attributes
     ----------
-    spmm : callable(pointers, columns, values, x) -> Tensor
-        The sparse matrix times a dense one.
+    spmm, spmm_t : callable(pointers, columns, values, x) -> Tensor
+        The sparse matrix, or its transpose, times a dense one.
     sddmm : callable(pointers, columns, a, b) -> Tensor
         ``a b'`` at the places of the pattern.
     """
 
     spmm: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    spmm_t: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     sddmm: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
     def forward(self, x: Tensor, values: Tensor, bias: Tensor | None, pattern: Pattern, window: Window) -> Tensor:
@@ -45,7 +48,7 @@ class ByColumns:
 
     def to_input(self, dy: Tensor, values: Tensor, pattern: Pattern, window: Window, size: Sequence[int]) -> Tensor:
         """Return the gradient of the input, whose channels have this size."""
-        columns = self.spmm(pattern.pointers_t, pattern.rows, values.index_select(0, pattern.order), _by_output(dy))
+        columns = self.spmm_t(pattern.pointers_t, pattern.rows, values.index_select(0, pattern.order), _by_output(dy))
         columns = columns.reshape(columns.shape[0] // window.n_taps, window.n_taps, dy.shape[0], *dy.shape[2:])
         image = dy.new_zeros(columns.shape[0], dy.shape[0], *window.padded(size))
         for tap, place in enumerate(_places(window, dy.shape[2:])):
@@ -110,4 +113,34 @@ def _csr(pointers: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, in
     return torch.sparse_csr_tensor(pointers, columns, values, shape, check_invariants=False)
 
 
-OPERATORS = ByColumns(_spmm, _sddmm)
+OPERATORS = ByColumns(_spmm, _spmm, _sddmm)
+
+
+def n_together(pointers: Tensor, indices: Tensor) -> int:
+    """Return how many rows after each other have the same columns; 0 where their numbers of values differ."""
+    counts = pointers.diff()
+    if not counts.numel() or not counts[0] or bool((counts != counts[0]).any()):
+        return 0
+    rows = indices.view(counts.numel(), -1)
+    first = (rows[1:] != rows[:-1]).any(1).nonzero()[:, 0] + 1
+    return math.gcd(counts.numel(), *first.tolist())
+
+
+def gather(n_rows_together: int, n_columns_together: int) -> ByColumns:
+    """Return products where every row has equally many values, and so has every column: gathered, dense products.
+
+    Rows (columns) of a group have the same columns (rows), as in block expanders: what they read is gathered once, and
+    their values are a dense matrix as they are.
+    """
+
+    def spmm(together: int, pointers: Tensor, columns: Tensor, values: Tensor, x: Tensor) -> Tensor:
+        n_groups = (pointers.numel() - 1) // together
+        read = x[columns.view(n_groups, together, -1)[:, 0]]
+        return torch.bmm(values.view(n_groups, together, -1), read).flatten(0, 1)
+
+    def sddmm(pointers: Tensor, columns: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        n_groups = (pointers.numel() - 1) // n_rows_together
+        read = b[columns.view(n_groups, n_rows_together, -1)[:, 0]]
+        return torch.bmm(a.view(n_groups, n_rows_together, -1), read.mT).flatten()
+
+    return ByColumns(partial(spmm, n_rows_together), partial(spmm, n_columns_together), sddmm)

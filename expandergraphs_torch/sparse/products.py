@@ -19,22 +19,35 @@ from torch import Tensor
 
 from expandergraphs_torch.sparse import compiled
 from expandergraphs_torch.sparse.build import why_not
-from expandergraphs_torch.sparse.operators import OPERATORS
+from expandergraphs_torch.sparse.operators import OPERATORS, gather, n_together
 from expandergraphs_torch.sparse.pattern import Pattern, Window
 
-EXECUTIONS: dict[str, Any] = {"compiled": compiled, "operators": OPERATORS}
+_MOST_GATHERED = 64  # times the size of the input: more memory than that is not worth a measurement
 
 
 def executions(device: torch.device, pattern: Pattern) -> list[str]:
-    """Return the executions that run on a device, the preferred one first."""
-    fits = device.type == "cpu" and pattern.columns.dtype == torch.int32
-    return ["compiled", "operators"] if fits and not why_not() else ["operators"]
+    """Return the executions that run on a device, the one first that is preferred where nothing is measured.
+
+    "compiled" is by the kernels compiled here, "operators" by PyTorch's own; "gather of R x C" gathers what groups of R
+    rows read, where those of all groups of rows, and of C columns, are equally many.
+    """
+    found = ["operators"]
+    if device.type == "cpu" and pattern.columns.dtype == torch.int32 and not why_not():
+        found.insert(0, "compiled")
+    rows, columns = n_together(pattern.pointers, pattern.columns), n_together(pattern.pointers_t, pattern.rows)
+    if rows and columns and pattern.columns.numel() // rows <= _MOST_GATHERED * pattern.pointers_t.numel():
+        found.append(f"gather of {rows} x {columns}")
+    return found
 
 
 def _by(how: str, like: Tensor, parts: Sequence[Tensor]) -> tuple[Any, Pattern]:
+    """Return what computes, and the pattern."""
     pattern = Pattern(*parts)
-    possible = executions(like.device, pattern)
-    return EXECUTIONS[how if how in possible else possible[0]], pattern
+    if how.startswith("gather of "):
+        return gather(*map(int, how.removeprefix("gather of ").split(" x "))), pattern
+    if how != "operators" and like.device.type == "cpu" and pattern.columns.dtype == torch.int32 and not why_not():
+        return compiled, pattern
+    return OPERATORS, pattern
 
 
 @torch.library.custom_op("expandergraphs::forward", mutates_args=())

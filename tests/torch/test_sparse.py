@@ -98,6 +98,37 @@ def test_products_are_operators_that_pytorch_accepts(how):
     torch.library.opcheck(operators.backward, (dy.detach(), x.detach(), values.detach(), parts, numbers, how))
 
 
+@pytest.mark.parametrize(("family", "block", "expected"), [
+    ("regular", 1, "gather of 1 x 1"), ("regular", 4, "gather of 4 x 4"),
+    ("random", 4, None), ("left_regular", 1, None),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+def test_gathering_where_all_rows_and_columns_are_alike(family, block, expected, kind):
+    torch.manual_seed(0)
+    plain = nn.Linear(48, 32) if kind == "linear" else nn.Conv2d(48, 32, 3, padding=1, stride=2)
+    masked = egt.sparsify(nn.Sequential(plain), family, density=0.25, block=block, rng=0)[0]
+    sparse = (egt.SparseLinear if kind == "linear" else egt.SparseConv2d).of(copy.deepcopy(masked))
+    if expected and kind == "convolution":  # the taps of a channel are columns of the same rows
+        rows = int(expected.split()[2])
+        expected = f"gather of {rows} x {9 * rows}"
+    assert executions(torch.device("cpu"), sparse.pattern) == [*HOW, *([expected] if expected else [])]
+    sparse.how = expected or "operators"
+    x = torch.randn(3, 48, *[5] * (2 * (kind == "convolution")), requires_grad=True)
+    found = torch.autograd.grad(sparse(x).square().sum(), (sparse.values, sparse.bias, x))
+    weight, bias, dx = torch.autograd.grad(masked(x).square().sum(), (masked.weight, masked.bias, x))
+    torch.testing.assert_close(found, (weight[masked.mask.expand_as(weight)], bias, dx), rtol=1e-4, atol=1e-4)
+
+
+def test_other_wiring_forgets_how_the_last_was_computed():
+    first, second = (
+        egt.SparseLinear(g) for g in (eg.random_regular(8, 8, 2, rng=0), eg.random_bipartite(8, 8, n_edges=19, rng=0))
+    )
+    first.how = "gather of 1 x 1"
+    first.load_state_dict(second.state_dict())
+    x = torch.randn(3, 8)
+    torch.testing.assert_close(first(x), second(x))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_sums_do_not_depend_on_the_number_of_threads(threads):
     torch.manual_seed(0)

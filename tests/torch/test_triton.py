@@ -324,7 +324,7 @@ def compile_all(generation):
         return "mma.sync" in code or "wgmma.mma_async" in code
 
     assert all(map(on_tensor_cores, with_blocks(16, torch.bfloat16) + with_blocks(64, torch.bfloat16)))
-    assert not any(map(on_tensor_cores, with_blocks(64, torch.float32)))
+    assert not any(map(on_tensor_cores, with_blocks(16, torch.float32)))
     torch.set_float32_matmul_precision("high")
     assert all(map(on_tensor_cores, with_blocks(64, torch.float32)))
 
