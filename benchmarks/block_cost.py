@@ -8,11 +8,13 @@ stopped, and two of them with other `--parts` or `--seeds` may share the file.
 
 A block expander is the Kronecker product of a graph on n / b blocks with the all-ones J_b, so its singular values are
 those of that graph times b, and zeros. A layer of degree d keeps sigma2 / sigma1 of a graph of degree k = d / b, about
-2 sqrt(k - 1) / k in place of 2 sqrt(d - 1) / d: sqrt(b) times as much. (That is for sparse graphs. At density p an entry
-of B has the variance p (1 - p), not p: the table has sqrt(1 - p) times that too, which is no theorem here.) Where n / b is even, alpha is that of the graph
-on blocks too, and is measured there: let a set S touch t blocks. If t <= n / 2b, all units of these blocks are a set
-that is admitted, no smaller than S, with the neighbours of S; if not, so are all units of any n / 2b of them, with no
-more.
+2 sqrt(k - 1) / k in place of 2 sqrt(d - 1) / d: sqrt(b) times as much. (That is for sparse graphs. At density p an
+entry of B has the variance p (1 - p), not p: the tables have sqrt(1 - p) times that too, no theorem here.)
+
+Where n / b is even, alpha is that of the graph on blocks too, and is measured there. For let a set S touch t blocks: if
+t <= n / 2b, all units of these blocks are a set that is admitted, no smaller than S, with the neighbours of S; if not,
+so are all units of any n / 2b of them, with no more. "Sampled" is what RReg's code reports, the mean of |N(S)| / |S|
+over random sets; "reached in two layers" the share of inputs that a unit two such layers on reads along some path.
 
 Accuracy: PyTorch's default weights, scaled by `sparsify`; SGD with momentum; nothing tuned for any of them. One seed
 gives one dense initialisation and one order of images, whatever the blocks: differences are paired by seed.

@@ -168,7 +168,7 @@ def _measure(layer: Any, call: _Call) -> dict[str, float]:
             return product(sparse, x)
 
         steps = {"dense": _step(densely, dense.weight, x, training=layer.training)}
-        for how in executions(x.device, sparse.pattern):
+        for how in executions(x, sparse.pattern, sparse.window()):
             steps[how] = _step(partial(sparsely, how), sparse.values, x, training=layer.training)
         seconds, start = dict.fromkeys(steps, math.inf), time.perf_counter()
         for round_ in range(_ROUNDS):

@@ -94,6 +94,10 @@ class Sparse(Masked):
         """Shape of the weight."""
         raise NotImplementedError
 
+    def window(self) -> Window:
+        """Return what an output reads."""
+        return Window()
+
     @property
     def pattern(self) -> Pattern:
         """Where the values are."""
@@ -249,7 +253,7 @@ class SparseLinear(Sparse, MaskedLinear):
         """Apply the layer to a tensor of shape (..., in_features)."""
         if self.densely:
             return super().forward(input)
-        output = self._product(input.reshape(-1, input.shape[-1]), Window())
+        output = self._product(input.reshape(-1, input.shape[-1]), self.window())
         return output.view(*input.shape[:-1], self.out_features)
 
 
@@ -273,6 +277,14 @@ class _SparseConv(Sparse):
         """Shape of the weight."""
         return self.out_channels, self.in_channels // self.groups, *self.kernel_size
 
+    def window(self) -> Window:
+        """Return what an output reads; no padding where it is not of zeros."""
+        padding = (0,) * self._n_dimensions if self._pads_first() else self.padding
+        return Window(self.kernel_size, self.stride, padding, self.dilation)
+
+    def _pads_first(self) -> bool:
+        return self.padding_mode != "zeros" or isinstance(self.padding, str)
+
     def forward(self, input: Tensor) -> Tensor:
         """Convolve a tensor of shape (batch, in_channels, ...), or one without the batch."""
         if self.densely:
@@ -283,12 +295,10 @@ class _SparseConv(Sparse):
             raise ValueError(
                 f"{type(self).__name__} needs inputs of {self._n_dimensions + 2} dimensions, got {tuple(input.shape)}"
             )
-        padding = self.padding
-        if self.padding_mode != "zeros" or isinstance(padding, str):
+        if self._pads_first():
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             input = nn.functional.pad(input, self._reversed_padding_repeated_twice, mode=mode)
-            padding = (0,) * self._n_dimensions
-        window = Window(self.kernel_size, self.stride, padding, self.dilation)
+        window = self.window()
         if min(window.output(input.shape[2:])) < 1:
             raise ValueError(f"a kernel {self.kernel_size} does not fit into inputs {tuple(input.shape)}")
         return self._product(input, window)

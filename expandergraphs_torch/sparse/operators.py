@@ -4,7 +4,6 @@ For any operators that multiply a sparse matrix; those of PyTorch run everywhere
 far the fastest product with a sparse matrix, and MKL's for a single column.
 """
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,16 +113,6 @@ def _csr(pointers: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, in
 
 
 OPERATORS = ByColumns(_spmm, _spmm, _sddmm)
-
-
-def n_together(pointers: Tensor, indices: Tensor) -> int:
-    """Return how many rows after each other have the same columns; 0 where their numbers of values differ."""
-    counts = pointers.diff()
-    if not counts.numel() or not counts[0] or bool((counts != counts[0]).any()):
-        return 0
-    rows = indices.view(counts.numel(), -1)
-    first = (rows[1:] != rows[:-1]).any(1).nonzero()[:, 0] + 1
-    return math.gcd(counts.numel(), *first.tolist())
 
 
 def gather(n_rows_together: int, n_columns_together: int) -> ByColumns:

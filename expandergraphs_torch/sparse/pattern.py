@@ -43,6 +43,23 @@ class Pattern(NamedTuple):
         return cls(*(part.to(index) for part in parts))
 
 
+def n_together(pointers: Tensor, indices: Tensor) -> int:
+    """Return into groups of how many rows, one after the other, with the same columns, the rows of a pattern fall."""
+    counts = pointers.diff().long()
+    row = torch.repeat_interleave(torch.arange(counts.numel(), device=counts.device), counts)
+    before = torch.arange(indices.numel(), device=counts.device) - counts[row]  # the same place in the row before
+    differ = torch.zeros_like(counts, dtype=torch.bool)
+    differ[1:] = counts[1:] != counts[:-1]
+    differ[row[(indices != indices[before.clamp(min=0)]) | (before < 0)]] = True
+    return math.gcd(counts.numel(), *differ.nonzero()[:, 0].tolist())
+
+
+def is_constant(pointers: Tensor) -> bool:
+    """Tell whether all rows of a pattern have equally many values, and some."""
+    counts = pointers.diff()
+    return bool(counts.numel() and counts[0] and (counts == counts[0]).all())
+
+
 def _pointers(of: Tensor, n: int) -> Tensor:
     return torch.nn.functional.pad(torch.bincount(of, minlength=n).cumsum(0), (1, 0))
 

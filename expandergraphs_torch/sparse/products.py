@@ -11,7 +11,10 @@ Each is linear in two of the three, and its derivatives are the other two: three
 of every order. `backward` is the second and third at once, which is faster; derivatives of higher order do without it.
 """
 
+import math
+import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -19,35 +22,60 @@ from torch import Tensor
 
 from expandergraphs_torch.sparse import compiled
 from expandergraphs_torch.sparse.build import why_not
-from expandergraphs_torch.sparse.operators import OPERATORS, gather, n_together
-from expandergraphs_torch.sparse.pattern import Pattern, Window
+from expandergraphs_torch.sparse.operators import OPERATORS, gather
+from expandergraphs_torch.sparse.pattern import Pattern, Window, is_constant, n_together
 
 _MOST_GATHERED = 64  # times the size of the input: more memory than that is not worth a measurement
 
 
-def executions(device: torch.device, pattern: Pattern) -> list[str]:
-    """Return the executions that run on a device, the one first that is preferred where nothing is measured.
+def executions(like: Tensor, pattern: Pattern, window: Window) -> list[str]:
+    """Return the executions that are possible for a layer, on the device of a tensor and in its type.
 
-    "compiled" is by the kernels compiled here, "operators" by PyTorch's own; "gather of R x C" gathers what groups of R
-    rows read, where those of all groups of rows, and of C columns, are equally many.
+    "compiled" is by the kernels compiled for this CPU, "operators" by PyTorch's own operators, "triton" by the kernels
+    for a GPU; "gather of R x C" gathers what groups of R rows read, where those of all such groups, and of groups of C
+    columns, are equally many.
     """
+    together = n_together(pattern.pointers, pattern.columns), n_together(pattern.pointers_t, pattern.rows)
+    constant = is_constant(pattern.pointers) and is_constant(pattern.pointers_t)
     found = ["operators"]
-    if device.type == "cpu" and pattern.columns.dtype == torch.int32 and not why_not():
-        found.insert(0, "compiled")
-    rows, columns = n_together(pattern.pointers, pattern.columns), n_together(pattern.pointers_t, pattern.rows)
-    if rows and columns and pattern.columns.numel() // rows <= _MOST_GATHERED * pattern.pointers_t.numel():
-        found.append(f"gather of {rows} x {columns}")
+    if _has_compiled(like, pattern):
+        found.append("compiled")
+    if _has_triton(like):
+        found.append("triton with constant fan-in" if constant else "triton")
+        fitting = [size for size in _BLOCKS if math.gcd(*together) % size == 0]
+        if fitting and not window.kernel and like.dtype != torch.float64:
+            found.append(f"triton blocks of {fitting[-1]}")
+    if constant and pattern.columns.numel() // together[0] <= _MOST_GATHERED * pattern.pointers_t.numel():
+        found.append(f"gather of {together[0]} x {together[1]}")
     return found
 
 
 def _by(how: str, like: Tensor, parts: Sequence[Tensor]) -> tuple[Any, Pattern]:
-    """Return what computes, and the pattern."""
+    """Return what computes, and the pattern: as asked for where that is possible, or else what is known to be good."""
     pattern = Pattern(*parts)
-    if how.startswith("gather of "):
-        return gather(*map(int, how.removeprefix("gather of ").split(" x "))), pattern
-    if how != "operators" and like.device.type == "cpu" and pattern.columns.dtype == torch.int32 and not why_not():
+    name, _, sizes = how.partition(" of ")
+    if name == "gather":
+        return gather(*map(int, sizes.split(" x "))), pattern
+    if name.startswith("triton") and _has_triton(like):
+        from expandergraphs_torch.sparse import gpu
+
+        by = gpu.Blocks(int(sizes)) if sizes else gpu.weights(constant=name.endswith("constant fan-in"))
+        return by, pattern
+    if name != "operators" and _has_compiled(like, pattern):
         return compiled, pattern
     return OPERATORS, pattern
+
+
+_BLOCKS = (16, 32, 64)
+
+
+def _has_compiled(like: Tensor, pattern: Pattern) -> bool:
+    return like.device.type == "cpu" and pattern.columns.dtype == torch.int32 and not why_not()
+
+
+def _has_triton(like: Tensor) -> bool:
+    """Tell whether the Triton kernels run there: on a GPU, or anywhere where Triton is set to interpret."""
+    return (like.is_cuda or os.environ.get("TRITON_INTERPRET") == "1") and find_spec("triton") is not None
 
 
 @torch.library.custom_op("expandergraphs::forward", mutates_args=())

@@ -46,7 +46,7 @@ HOW = ["compiled", "operators"]
 def test_the_kernels_compile_here():
     """Without them, the tests of "compiled" would be those of "operators"."""
     assert why_not() == ""
-    assert executions(torch.device("cpu"), Pattern.of(MASKS["random"])) == HOW
+    assert sorted(executions(torch.ones(1), Pattern.of(MASKS["random"]), Window())) == HOW
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
@@ -111,7 +111,9 @@ def test_gathering_where_all_rows_and_columns_are_alike(family, block, expected,
     if expected and kind == "convolution":  # the taps of a channel are columns of the same rows
         rows = int(expected.split()[2])
         expected = f"gather of {rows} x {9 * rows}"
-    assert executions(torch.device("cpu"), sparse.pattern) == [*HOW, *([expected] if expected else [])]
+    assert sorted(executions(torch.ones(1), sparse.pattern, sparse.window())) == sorted(
+        [*HOW, *([expected] if expected else [])]
+    )
     sparse.how = expected or "operators"
     x = torch.randn(3, 48, *[5] * (2 * (kind == "convolution")), requires_grad=True)
     found = torch.autograd.grad(sparse(x).square().sum(), (sparse.values, sparse.bias, x))
@@ -587,7 +589,7 @@ def test_measuring_leaves_no_trace(training):
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     layer, call = model[0], convert._Call((4, 3, 9, 9), True)
     seconds = convert._measure(layer, call)
-    assert list(seconds) == ["dense", *HOW]
+    assert sorted(seconds) == ["compiled", "dense", "operators"]
     assert all(0 < taken < 1 for taken in seconds.values())
     assert type(layer) is egt.MaskedConv2d
     assert layer.weight.grad is None
