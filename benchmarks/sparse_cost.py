@@ -1,70 +1,325 @@
-"""A training step of a linear layer: dense, masked, `SparseLinear`, and PyTorch's own CSR products (MKL).
+"""What sparse execution gains: training steps and inference of layers and networks, dense, masked, and sparse.
 
-    python -m benchmarks.sparse_cost [--threads 2] [--sizes 2048] [--batch 128]
+    python -m benchmarks.sparse_cost [PART ...] [--threads 2] [--rows rows.jsonl] > tables.md
+    python -m benchmarks.sparse_cost mlp --data DATA       # needs CIFAR-10, as benchmarks/block_cost.py does
+    python -m benchmarks.sparse_cost gpu                   # on a GPU: float32 and bfloat16, to 8192 x 8192
+    python -m benchmarks.sparse_cost --plot rows.jsonl --output FOLDER
 
-Forward, and backward to weights and input, fp32; the variants take turns. Ratios are those of the minima.
+All variants of a line take turns in one process; a time is the least of all of a variant's, and the tables give the
+dense one, and how many times as fast the others are. A step is forward, and backward to weights, bias and input.
+"MaskedLinear" and "MaskedConv2d" are what `sparsify` makes; the executions after them are those among which `to_sparse`
+chooses. Peers: "MKL CSR" (cuSPARSE on a GPU) are the three bare products by PyTorch's CSR tensors, without a layer
+around them; "BSR" the product by its block tensors; "sparselab" is measured where it is installed.
 """
 
 import argparse
+import copy
+import importlib.util
+import json
+import math
 import platform
+import sys
 import time
 import warnings
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 
-import expandergraphs as eg
 import expandergraphs_torch as egt
+from expandergraphs_torch.sparse.products import executions
+
+TURNS, CALLS, MOST_SECONDS = 8, 3, 8  # turns of each variant, calls in each, and when to stop taking turns
+ZEROS = (0.8, 0.9, 0.95, 0.98, 0.99)
+CONVOLUTIONS = (  # channels, pixels, batch, kernel, stride
+    (256, 16, 8, 3, 1),
+    (256, 16, 8, 3, 2),
+    (256, 16, 8, 1, 1),
+    (512, 8, 16, 3, 1),
+    (512, 2, 128, 3, 1),
+    (64, 32, 64, 3, 1),
+)
+VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
 
 
-def csr_step(layer, x, along):
-    """One product forward and one with the transpose; the gradient of the values by sampled_addmm."""
-    weight = layer.weight.detach()
-    forward, transposed = weight.to_sparse_csr(), weight.T.to_sparse_csr()
+def least(steps, device="cpu"):
+    """Return the least seconds of each step; one that fails has none."""
+    found, start = dict.fromkeys(steps, math.inf), time.perf_counter()
+    for turn in range(TURNS):
+        for name, step in steps.items():
+            for _ in range(CALLS):
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                begun = time.perf_counter()
+                try:
+                    step()
+                except (RuntimeError, ValueError) as error:  # a peer that does not take these, or has no memory left
+                    if turn == 0:
+                        print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+                    break
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                found[name] = min(found[name], time.perf_counter() - begun)
+        if turn and time.perf_counter() - start > MOST_SECONDS:
+            break
+    return {name: seconds for name, seconds in found.items() if seconds < math.inf}
+
+
+def step_of(layer, x, *, train):
+    if not train:
+        return torch.no_grad()(lambda: layer(x))
+    along = torch.randn_like(layer(x))
+    sources = (*layer.parameters(), x)
+    return lambda: torch.autograd.grad(layer(x), sources, along)
+
+
+def variants(plain, masked, x, *, train):
+    """Return steps of a dense layer, a masked one, and every sparse execution of it."""
+    steps = {"dense": step_of(plain, x, train=train), type(masked).__name__: step_of(masked, x, train=train)}
+    sparse = (egt.SparseLinear if isinstance(plain, nn.Linear) else egt.SparseConv2d).of(copy.deepcopy(masked))
+    for how in executions(x, sparse.pattern, sparse.window()):
+        layer = copy.deepcopy(sparse)
+        layer.how = how
+        steps[how] = step_of(layer, x, train=train)
+    return steps
+
+
+def peers(masked, x, block, *, train):
+    """Return the products by PyTorch's compressed tensors, and sparselab's layer."""
+    weight, rows = masked.weight.detach(), x.detach().T.contiguous()
+    along = torch.randn(len(weight), x.shape[0], dtype=x.dtype, device=x.device)
+    csr, csr_t = weight.to_sparse_csr(), weight.T.to_sparse_csr()
+
+    def products():
+        csr @ rows
+        if train:
+            csr_t @ along
+            torch.sparse.sampled_addmm(csr, along, rows.T, beta=0.0)
+
+    steps = {"cuSPARSE CSR" if x.is_cuda else "MKL CSR": products}
+    if block > 1 and not train:
+        bsr = weight.to_sparse_bsr(block)
+        steps["BSR"] = lambda: bsr @ rows
+    if importlib.util.find_spec("sparselab") and not x.is_cuda and x.dtype == torch.float32:
+        import sparselab
+
+        sparsity = 1 - masked.mask.float().mean().item()
+        layer = sparselab.SparseLinear(masked.in_features, masked.out_features, sparsity=sparsity)
+        steps["sparselab"] = step_of(layer, x, train=train)
+    return steps
+
+
+def linear(sizes, batches, zeros, *, train=True, device="cpu", dtype=torch.float32, blocks=(1,)):
+    for n in sizes:
+        for batch in batches:
+            for block in blocks:
+                for z in zeros:
+                    torch.manual_seed(0)
+                    make = {"device": device, "dtype": dtype}
+                    plain, model = nn.Linear(n, n, **make), nn.Sequential(nn.Linear(n, n, **make))
+                    family = "random" if block == 1 else "regular"
+                    masked = egt.sparsify(model, family, density=1 - z, block=block, rng=0)[0]
+                    x = torch.randn(batch, n, requires_grad=train, **make)
+                    steps = variants(plain, masked, x, train=train) | peers(masked, x, block, train=train)
+                    setting = {"size": n, "batch": batch, "type": str(dtype)[6:], "block": block}
+                    yield setting | {"zeros": 1 - egt.density(model)}, least(steps, device)
+
+
+def convolutions():
+    for channels, pixels, batch, kernel, stride in CONVOLUTIONS:
+        for z in (0.9, 0.95, 0.98):
+            torch.manual_seed(0)
+            make = partial(nn.Conv2d, channels, channels, kernel, stride=stride, padding=kernel // 2)
+            masked = egt.sparsify(nn.Sequential(make()), "random", density=1 - z, rng=0)[0]
+            x = torch.randn(batch, channels, pixels, pixels, requires_grad=True)
+            setting = {"channels": channels, "pixels": pixels, "batch": batch, "kernel": kernel, "stride": stride}
+            yield setting | {"zeros": z}, least(variants(make(), masked, x, train=True))
+
+
+def vgg16():
+    """A VGG16 with batch normalisation for images of 32 x 32, and one linear layer at its end."""
+    channels, layers = 3, []
+    for width in VGG16:
+        if width == "M":
+            layers.append(nn.MaxPool2d(2))
+        else:
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10))
+
+
+def three(make, density, example):
+    """Return a model dense, masked, and as `to_sparse` makes it."""
+    models = {}
+    for name in ("dense", "masked", "to_sparse"):
+        torch.manual_seed(0)
+        models[name] = make()
+        if name != "dense":
+            last = egt.exclude_last(models[name])
+            egt.sparsify(models[name], "random", density=density, exclude=last, rng=0)
+    egt.to_sparse(models["to_sparse"], example_input=example)
+    return models
+
+
+def whole_step(model, x, y):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
     def step():
-        forward @ x.T
-        transposed @ along.T
-        torch.sparse.sampled_addmm(forward, along.T, x, beta=0.0)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
 
     return step
 
 
-def step_of(layer, x, along):
-    parameters = list(layer.parameters())
-    return lambda: torch.autograd.grad(layer(x), (*parameters, x), along)
+def networks():
+    for batch in (32, 128):
+        for z in (0.9, 0.95, 0.98):
+            x, y = torch.randn(batch, 3, 32, 32), torch.arange(batch) % 10
+            models = three(vgg16, 1 - z, x)
+            sparse = sum("Sparse" in type(layer).__name__ for layer in models["to_sparse"])
+            setting = {"network": "VGG16", "batch": batch, "sparse layers": f"{sparse} of 13", "zeros": z}
+            yield setting, least({name: whole_step(model, x, y) for name, model in models.items()})
+
+
+def mlp(data):
+    """Train 3072-4096-4096-10 at 95 % on CIFAR-10: whole epochs, and the accuracy."""
+    from benchmarks.block_cost import cifar10
+
+    x, y, x_test, y_test = cifar10(data)
+    x, x_test = x.flatten(1), x_test.flatten(1)
+    models = three(
+        lambda: nn.Sequential(nn.Linear(3072, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 10)),
+        0.05,
+        x[:128],
+    )
+    print(egt.summary(models["to_sparse"]), file=sys.stderr)
+    for epoch in range(3):
+        seconds, accuracies = {}, {}
+        for name, model in models.items():
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+            order = torch.randperm(len(x), generator=torch.Generator().manual_seed(epoch))
+            begun = time.perf_counter()
+            for batch in order.split(128):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+                optimizer.step()
+            seconds[name] = time.perf_counter() - begun
+            with torch.no_grad():
+                accuracies[name] = 100 * (model(x_test).argmax(1) == y_test).double().mean().item()
+        accuracy = ", ".join(f"{name} {value:.2f}" for name, value in accuracies.items())
+        yield {"epoch": epoch + 1, "images": len(x), "accuracy, %": accuracy}, seconds
+
+
+def gpu():
+    for dtype in (torch.float32, torch.bfloat16):
+        for blocks in ((1,), (32,)):
+            for sizes, batches in (((1024, 2048, 4096, 8192), (64, 512, 4096)), ((8192,), (8192,))):
+                for train in (True, False):
+                    options = {"train": train, "device": "cuda", "dtype": dtype, "blocks": blocks}
+                    for setting, found in linear(sizes, batches, (0.8, 0.9, 0.95, 0.98, 0.995), **options):
+                        yield {"step": "training" if train else "inference"} | setting, found
+
+
+PARTS = {
+    "linear": lambda _: linear((1024, 2048, 4096), (128,), ZEROS),
+    "batches": lambda _: linear((2048,), (1, 16, 512), (0.9, 0.95, 0.99)),
+    "blocks": lambda _: linear((2048,), (128,), (7 / 8, 15 / 16), blocks=(16, 32)),
+    "inference": lambda _: linear((2048,), (1, 128), ZEROS, train=False),
+    "convolutions": lambda _: convolutions(),
+    "networks": lambda _: networks(),
+    "mlp": lambda options: mlp(options.data),
+    "gpu": lambda _: gpu(),
+}
+
+
+def percent(zeros):
+    return f"{100 * zeros:.4g} %"
+
+
+def tables(part, lines):
+    """Print the lines of a part as they come; a table ends where other variants begin."""
+    before = None
+    for setting, found in lines:
+        yield {"part": part, "threads": torch.get_num_threads()} | setting | {"seconds": found}
+        names = [name for name in found if name != "dense"]
+        kinds = tuple("gather" if name.startswith("gather") else name for name in names)
+        if kinds != before:
+            print(f"\n### {part}\n\n| {' | '.join(setting)} | dense, ms | {' | '.join(kinds)} |")
+            print("|" + "---|" * len(setting) + "---:|" * (1 + len(kinds)))
+            before = kinds
+        cells = [percent(value) if key == "zeros" else str(value) for key, value in setting.items()]
+        ratios = [f"{found['dense'] / found[name]:.2f}x" for name in names]
+        print(f"| {' | '.join(cells)} | {1e3 * found['dense']:.3g} | {' | '.join(ratios)} |", flush=True)
+
+
+def draw(path, folder):
+    """Draw gain against density, for a linear layer and a convolution on a CPU, and for a GPU where there are rows."""
+    import matplotlib.pyplot as plt
+
+    rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    styles = {
+        "compiled": ("sparse: compiled kernels", "#0072B2", "o"),
+        "operators": ("sparse: PyTorch's operators", "#56B4E9", "s"),
+        "sparselab": ("sparselab", "#E69F00", "^"),
+        "MKL CSR": ("MKL CSR, products alone", "#009E73", "v"),
+        "MaskedLinear": ("masked dense", "#D55E00", "x"),
+        "MaskedConv2d": ("masked dense", "#D55E00", "x"),
+    }
+    panels = {
+        "Linear 2048 x 2048, batch 128": {"part": "linear", "size": 2048, "batch": 128},
+        "Conv 3 x 3, 256 channels, 16 x 16, batch 8": {
+            "part": "convolutions", "channels": 256, "pixels": 16, "kernel": 3, "stride": 1,
+        },
+    }  # fmt: skip
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
+    for axis, (title, wanted) in zip(axes, panels.items(), strict=True):
+        chosen = sorted((row for row in rows if wanted.items() <= row.items()), key=lambda row: row["zeros"])
+        densities = [100 * (1 - row["zeros"]) for row in chosen]
+        axis.plot(densities, [100 / d for d in densities], "--", color="0.6", label="as much less as there are weights")
+        for name, (label, colour, marker) in styles.items():
+            gains = [row["seconds"]["dense"] / row["seconds"][name] for row in chosen if name in row["seconds"]]
+            if gains:
+                axis.plot(densities, gains, marker=marker, color=colour, label=label)
+        axis.axhline(1, color="black", linewidth=1)
+        axis.set(xscale="log", yscale="log", xlabel="density of the weights, %", title=title)
+        axis.set_xticks(densities, [f"{d:.3g}" for d in densities])
+        axis.set_yticks([0.5, 1, 2, 5, 10, 20, 50, 100], ["0.5", "1", "2", "5", "10", "20", "50", "100"])
+        axis.minorticks_off()
+        axis.invert_xaxis()
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("times as fast as the dense layer")
+    axes[0].legend(fontsize=8, loc="upper left")
+    figure.suptitle(f"Training step (forward and backward), float32, {rows[0]['threads']} CPU threads", fontsize=11)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    figure.savefig(Path(folder) / "sparse-gain.png", dpi=120)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048])
-    parser.add_argument("--batch", type=int, nargs="+", default=[128])
-    parser.add_argument("--rounds", type=int, default=15)
+    every = [part for part in PARTS if part not in ("mlp", "gpu")]
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data", type=Path, help="folder with cifar10-jpeg.tar.xz, for mlp")
+    parser.add_argument("--rows", type=Path, help="file to which every line is added as JSON")
+    parser.add_argument("--plot", type=Path, help="such a file, to be drawn; nothing is measured")
+    parser.add_argument("--output", type=Path, default=Path(), help="folder for the picture")
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", message="Sparse CSR")
-    print(f"{platform.platform()}, Python {platform.python_version()}, torch {torch.__version__}\n")
-    print("| threads | size | batch | zeros | dense, ms | MaskedLinear | SparseLinear | MKL CSR |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for threads in options.threads:
-        torch.set_num_threads(threads)
-        for n in options.sizes:
-            for batch in options.batch:
-                for zeros in (0.8, 0.9, 0.95, 0.99):
-                    torch.manual_seed(0)
-                    g = eg.random_bipartite(n, n, density=1 - zeros, rng=0)
-                    x, along = torch.randn(batch, n, requires_grad=True), torch.randn(batch, n)
-                    steps = [step_of(nn.Linear(n, n, bias=False), x, along)]
-                    steps += [step_of(kind(g, bias=False), x, along) for kind in (egt.MaskedLinear, egt.SparseLinear)]
-                    steps.append(csr_step(egt.MaskedLinear(g, bias=False), x.detach(), along))
-                    best = [float("inf")] * len(steps)
-                    for _ in range(options.rounds):
-                        for k, step in enumerate(steps):
-                            start = time.perf_counter()
-                            step()
-                            best[k] = min(best[k], time.perf_counter() - start)
-                    ratios = " | ".join(f"{best[0] / seconds:.2f}x" for seconds in best[1:])
-                    print(f"| {threads} | {n} | {batch} | {zeros:.0%} | {1e3 * best[0]:.2f} | {ratios} |", flush=True)
+    if options.plot:
+        return draw(options.plot, options.output)
+    if "mlp" in options.parts and options.data is None:
+        parser.error("mlp needs --data, the folder with cifar10-jpeg.tar.xz")
+    warnings.filterwarnings("ignore", message="Sparse .* tensor support is in beta")
+    torch.set_num_threads(options.threads)
+    print(f"{platform.platform()}, Python {platform.python_version()}, torch {torch.__version__}, ", end="")
+    print(f"{options.threads} threads{', ' + torch.cuda.get_device_name() if torch.cuda.is_available() else ''}")
+    for part in options.parts or every:
+        for row in tables(part, PARTS[part](options)):
+            if options.rows:
+                with options.rows.open("a") as file:
+                    print(json.dumps(row), file=file)
+    return None
 
 
 if __name__ == "__main__":
