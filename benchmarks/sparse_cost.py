@@ -149,12 +149,12 @@ def vgg16():
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10))
 
 
-def three(make, density, example):
+def three(make, density, example, *, train=True):
     """Return a model dense, masked, and as `to_sparse` makes it."""
     models = {}
     for name in ("dense", "masked", "to_sparse"):
         torch.manual_seed(0)
-        models[name] = make()
+        models[name] = make().train(train)
         if name != "dense":
             last = egt.exclude_last(models[name])
             egt.sparsify(models[name], "random", density=density, exclude=last, rng=0)
@@ -174,13 +174,17 @@ def whole_step(model, x, y):
 
 
 def networks():
-    for batch in (32, 128):
+    """Whole steps of training, optimizer included; and inference."""
+    for train, batch in ((True, 32), (True, 128), (False, 1), (False, 64)):
         for z in (0.9, 0.95, 0.98):
             x, y = torch.randn(batch, 3, 32, 32), torch.arange(batch) % 10
-            models = three(vgg16, 1 - z, x)
+            models = three(vgg16, 1 - z, x, train=train)
+            steps = {name: whole_step(model, x, y) if train else partial(model, x) for name, model in models.items()}
+            with torch.set_grad_enabled(train):
+                found = least(steps)
             sparse = sum("Sparse" in type(layer).__name__ for layer in models["to_sparse"])
-            setting = {"network": "VGG16", "batch": batch, "sparse layers": f"{sparse} of 13", "zeros": z}
-            yield setting, least({name: whole_step(model, x, y) for name, model in models.items()})
+            kind = "training" if train else "inference"
+            yield {"VGG16": kind, "batch": batch, "sparse layers": f"{sparse} of 13", "zeros": z}, found
 
 
 def mlp(data):

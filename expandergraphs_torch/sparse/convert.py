@@ -20,7 +20,7 @@ from expandergraphs_torch.sparse.layers import SPARSE_CLASSES, Sparse, SparseCon
 from expandergraphs_torch.sparse.products import executions
 
 ROWS = 128  # of the input that a linear layer is measured with, where no example tells
-_SECONDS, _ROUNDS = 0.3, 20  # for a layer: at most this long, or so many times
+_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 30, 0.3  # a layer is measured at least, at most so often; or for so long
 
 
 def to_sparse(model: nn.Module, *, example_input: Any = None) -> nn.Module:
@@ -56,10 +56,12 @@ def to_sparse(model: nn.Module, *, example_input: Any = None) -> nn.Module:
     --------
     >>> import expandergraphs_torch as egt
     >>> model = egt.sparsify(nn.Sequential(nn.Linear(2048, 2048)), "regular", density=0.01, rng=0)
-    >>> type(to_sparse(model)[0]).__name__
-    'SparseLinear'
-    >>> type(to_masked(model)[0]).__name__
-    'MaskedLinear'
+    >>> keys = list(model.state_dict())
+    >>> executes = egt.summary(to_sparse(model)).layers[0].executes
+    >>> executes.partition(": ")[2]  # doctest: +SKIP
+    'a training step takes 0.671 ms (compiled), 19.2 ms dense'
+    >>> sorted(model.state_dict()) == sorted(keys)
+    True
     """
     layers = {name: layer for name, layer in masked_modules(model).items() if not isinstance(layer, Sparse)}
     calls = None if example_input is None else _calls(model, layers, example_input)
@@ -171,10 +173,11 @@ def _measure(layer: Any, call: _Call) -> dict[str, float]:
         for how in executions(x, sparse.pattern, sparse.window()):
             steps[how] = _step(partial(sparsely, how), sparse.values, x, training=layer.training)
         seconds, start = dict.fromkeys(steps, math.inf), time.perf_counter()
-        for round_ in range(_ROUNDS):
+        for round_ in range(_MOST_ROUNDS):
             for how, step in steps.items():
-                seconds[how] = min(seconds[how], _seconds(step, x.device))
-            if round_ > 1 and time.perf_counter() - start > _SECONDS:
+                if round_ < _ROUNDS or seconds[how] < 2 * min(seconds.values()):  # who is far behind is not asked again
+                    seconds[how] = min(seconds[how], _seconds(step, x.device))
+            if round_ >= _ROUNDS and time.perf_counter() - start > _SECONDS:
                 break
     return seconds
 

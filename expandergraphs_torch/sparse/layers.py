@@ -38,7 +38,7 @@ class Sparse(Masked):
 
     executes = "sparse"
     how: str = ""
-    values: nn.Parameter
+    values: Any
     bias: Any
     groups: int = 1
     densely: bool = False  # see computing_densely
@@ -101,7 +101,8 @@ class Sparse(Masked):
     @property
     def pattern(self) -> Pattern:
         """Where the values are."""
-        return Pattern(*(getattr(self, name) for name in _BUFFERS))
+        buffers: Any = self._buffers
+        return Pattern(*(buffers[name] for name in _BUFFERS))
 
     def masked_weight(self) -> Tensor:
         """Return all weights, made of the values; gradients lead there."""
@@ -135,15 +136,14 @@ class Sparse(Masked):
 
     def _product(self, x: Tensor, window: Window) -> Tensor:
         """Apply the layer to inputs (n_samples, n_channels, ...)."""
+        values, bias, kind = self.values, self.bias, x.device.type
         if x.shape[1] != (n := self.weight_shape[1] * self.groups):
             raise ValueError(f"{type(self).__name__} needs inputs with {n} features, got {x.shape[1]}")
-        kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.values.dtype
-        values, bias = self.values.to(dtype), None if self.bias is None else self.bias.to(dtype)
         if torch.is_autocast_enabled(kind):
-            x = x.to(dtype)
-        elif x.dtype != dtype:
-            raise ValueError(f"{type(self).__name__} has weights of {dtype}, got inputs of {x.dtype}")
+            dtype = torch.get_autocast_dtype(kind)
+            x, values, bias = x.to(dtype), values.to(dtype), None if bias is None else bias.to(dtype)
+        elif x.dtype != values.dtype:
+            raise ValueError(f"{type(self).__name__} has weights of {values.dtype}, got inputs of {x.dtype}")
         result: Tensor = products.forward(x, values, bias, list(self.pattern), window.numbers, self.how)
         return result
 

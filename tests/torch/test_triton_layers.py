@@ -37,6 +37,10 @@ def compare():
         weight, bias, dx = torch.autograd.grad(expected.square().sum(), (masked.weight, masked.bias, x))
         on = masked.mask.expand_as(weight)
         torch.testing.assert_close(gradients, (weight[on], bias, dx), rtol=1e-4, atol=1e-4, msg=how)
+        if "blocks" in how:
+            from expandergraphs_torch.sparse import gpu
+
+            assert len(gpu._KEPT) == 1  # found once for this layer, and forgotten with the one before
 
 
 def test_layers_by_the_triton_kernels_are_the_masked_ones():
