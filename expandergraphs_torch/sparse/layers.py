@@ -209,6 +209,11 @@ class Sparse(Masked):
         nn.Module._load_from_state_dict(self, rest, prefix, local_metadata, strict, missing_keys, *lists)
 
 
+def _transformed() -> bool:
+    """Tell whether torch.func transforms what is computed, as grad and vmap do: they cannot look into the operators."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
 def _mismatch(key: str, tensor: Tensor, shape: tuple[int, ...]) -> str:
     return f"size mismatch for {key}: {tuple(tensor.shape)} in the checkpoint, {shape} here"
 
@@ -251,7 +256,7 @@ class SparseLinear(Sparse, MaskedLinear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer to a tensor of shape (..., in_features)."""
-        if self.densely:
+        if self.densely or _transformed():
             return super().forward(input)
         output = self._product(input.reshape(-1, input.shape[-1]), self.window())
         return output.view(*input.shape[:-1], self.out_features)
@@ -287,7 +292,7 @@ class _SparseConv(Sparse):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve a tensor of shape (batch, in_channels, ...), or one without the batch."""
-        if self.densely:
+        if self.densely or _transformed():
             return super().forward(input)  # type: ignore[no-any-return]
         if input.ndim == self._n_dimensions + 1:
             return self(input.unsqueeze(0)).squeeze(0)  # type: ignore[no-any-return]

@@ -239,6 +239,21 @@ def test_other_types_and_autocast(always, dtype):
         assert sparse[0].values.grad.dtype == torch.float32
 
 
+def test_function_transforms(always):
+    masked = mlp(12, 20, 4)
+    sparse, x = egt.to_sparse(copy.deepcopy(masked)), torch.randn(8, 12)
+
+    def gradient(model):
+        def loss(parameters, x):
+            return torch.func.functional_call(model, parameters, (x,)).square().sum()
+
+        return torch.func.vmap(torch.func.grad(loss), (None, 0))(dict(model.named_parameters()), x)
+
+    expected, found = gradient(masked), gradient(sparse)
+    torch.testing.assert_close(found["0.bias"], expected["0.bias"])
+    torch.testing.assert_close(found["0.values"], expected["0.weight"][:, masked[0].mask])
+
+
 def test_compiled_and_exported(always):
     model, x = egt.to_sparse(mlp(12, 20, 4)), torch.randn(8, 12)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
