@@ -339,7 +339,7 @@ class SparseConv2d(_SparseConv, MaskedConv2d):
     >>> before = masked(x)
     >>> layer = SparseConv2d.of(masked)
     >>> layer.values.shape, torch.allclose(layer(x), before, atol=1e-6)
-    (torch.Size([288]), True)
+    (torch.Size([576]), True)
     """
 
     _masked = MaskedConv2d
