@@ -1,4 +1,4 @@
-"""What the README shows is run: every Python block, every command, every link to a file."""
+"""What the README and the pages of docs show is run: every Python block, every command, every link to a file."""
 
 import ast
 import re
@@ -12,7 +12,12 @@ from expandergraphs import cli
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+PAGES = {"README.md": README} | {f"docs/{path.name}": path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+BLOCKS = {
+    f"{page} {k}": block
+    for page, text in PAGES.items()
+    for k, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.S))
+}
 
 
 def run(block):
@@ -37,7 +42,7 @@ def _plain(value):
     return value.item() if hasattr(value, "item") and not hasattr(value, "n_edges") else value
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 def test_python(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(block) >= 2
@@ -56,10 +61,11 @@ def test_commands(tmp_path, monkeypatch):
         assert CliRunner().invoke(cli.app, shlex.split(command), catch_exceptions=False).exit_code == 0
 
 
-def test_links():
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
+@pytest.mark.parametrize("page", PAGES)
+def test_links(page):
+    targets = re.findall(r"\]\(([^)#]+)\)", PAGES[page])
     assert len(targets) >= 3
-    assert all((ROOT / target).is_file() for target in targets)
+    assert all((ROOT / page).parent.joinpath(target).is_file() for target in targets)
 
 
 def test_numbers_have_their_record():
