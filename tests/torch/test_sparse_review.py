@@ -14,6 +14,7 @@ import expandergraphs as eg
 import expandergraphs_torch as egt
 from expandergraphs_torch.sparse import compiled, convert, products
 from expandergraphs_torch.sparse.layers import Sparse, computing_densely
+from expandergraphs_torch.sparse.pattern import Pattern, Window, n_together
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -112,6 +113,60 @@ def test_layers_drawn_at_random(seed, monkeypatch):
     masked._set_mask(mask)
     masked.zero_off_mask()
     compare(masked, x, **tolerance)
+
+
+def test_taps_of_a_channel_are_summed_by_one_thread():
+    """All taps add to the gradient of the same pixels."""
+    torch.manual_seed(0)
+    layer = egt.SparseConv2d(eg.random_bipartite(1, 64, n_edges=64, rng=0), 3, padding=1)
+    x, along = torch.randn(16, 1, 12, 12, requires_grad=True), torch.randn(16, 64, 12, 12)
+    before, found = torch.get_num_threads(), []
+    try:
+        for n in (1, *[3] * 10):
+            torch.set_num_threads(n)
+            found.append(torch.autograd.grad(layer(x), x, along)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(dx, found[0]) for dx in found)
+
+
+SEVENTY = (torch.arange(72)[:, None] - torch.arange(72)) % 72 < 70
+MASKS = {
+    "regular": ((torch.arange(12)[:, None] - torch.arange(12)) % 12 < 3, True),
+    "too much to gather": (SEVENTY, False),  # 70 times the input
+    "rows alike": (torch.arange(12).expand(9, 12) < 3, False),
+    "columns alike": ((torch.arange(12).expand(9, 12) < 3).T, False),
+    "nothing": (torch.zeros(4, 3, dtype=torch.bool), False),
+}
+
+
+@pytest.mark.parametrize(("mask", "offered"), MASKS.values(), ids=MASKS)
+def test_where_gathering_is_possible(mask, offered):
+    found = products.executions(torch.ones(1), Pattern.of(mask), Window())
+    assert any(how.startswith("gather") for how in found) == offered
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_that_go_together(seed):
+    torch.manual_seed(seed)
+    rows = torch.rand(4, 5) < 0.5
+    mask = (
+        rows[torch.randint(2, (6,)).repeat_interleave(2)] if seed % 2 else torch.arange(5) >= torch.randint(6, (6, 1))
+    )
+    pattern, n = Pattern.of(mask), mask.shape[0]
+    fitting = [
+        k for k in range(1, n + 1) if n % k == 0 and all(torch.equal(mask[i], mask[i - i % k]) for i in range(n))
+    ]
+    assert n_together(pattern.pointers, pattern.columns) == max(fitting)
+
+
+def test_the_kernels_leave_large_patterns_to_the_operators():
+    masked, sparse = linear()
+    parts = [part.long() for part in sparse.pattern]
+    x = torch.randn(3, 12)
+    assert "compiled" not in products.executions(x, Pattern(*parts), sparse.window())
+    y = products.forward(x, sparse.values, sparse.bias, parts, sparse.window().numbers, "compiled")
+    torch.testing.assert_close(y, masked(x))
 
 
 @pytest.mark.parametrize("how", ["compiled", "operators"])
@@ -310,6 +365,37 @@ def test_other_wiring_forgets_the_gradients_of_the_last(n_edges):
     assert sparse.values.grad.shape == (n_edges,)
 
 
+def test_a_type_for_everything_does_not_reach_the_indices():
+    masked, sparse = linear()
+    before, x = sparse.pattern, torch.randn(3, 12)
+    for dtype in (torch.float64, torch.float32):  # unlike `to`, this casts integers too
+        sparse.type(dtype)
+        assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(sparse.pattern, before, strict=True))
+    torch.testing.assert_close(sparse(x), masked(x))
+
+
+def test_units_without_inputs_start_at_zero():
+    sparse = egt.SparseLinear(eg.random_bipartite(12, 30, n_edges=25, rng=0))
+    empty = ~sparse.mask.any(1)
+    sparse.reset_parameters()
+    assert empty.any()
+    assert torch.equal(sparse.bias == 0, empty)
+
+
+@pytest.mark.parametrize("frozen", ["values", "bias"])
+def test_frozen_parameters(frozen):
+    masked, sparse = linear()
+    getattr(sparse, frozen).requires_grad_(False)
+    x = torch.randn(3, 12)
+    for layer in (masked, sparse):
+        layer(x).square().sum().backward()
+    assert getattr(sparse, frozen).grad is None
+    if frozen == "values":
+        torch.testing.assert_close(sparse.bias.grad, masked.bias.grad)
+    else:
+        torch.testing.assert_close(sparse.values.grad, masked.weight.grad[masked.mask])
+
+
 def test_the_same_wiring_keeps_gradients():
     masked, sparse = linear()
     sparse(torch.ones(2, 12)).sum().backward()
@@ -354,3 +440,24 @@ def test_averaged_weights():
         found.append(average.state_dict())
     assert found[0].keys() == found[1].keys()
     torch.testing.assert_close(found[1]["module.weight"], found[0]["module.weight"])
+
+
+def test_what_cannot_be_measured_stays_as_it_is(to_sparse_is_faster):
+    computed, meta = linear()[0], linear()[0].to("meta")
+    weight = computed.weight.detach()
+    del computed.weight
+    computed.weight = weight  # as weight_norm leaves it
+    model = egt.to_sparse(nn.ModuleList([computed, meta]))
+    assert [type(layer) for layer in model] == [egt.MaskedLinear] * 2
+    assert "computed from other parameters" in computed.executes
+    assert "on the meta device" in meta.executes
+
+
+@pytest.mark.parametrize("fastest", ["operators", "gather of 1 x 1", "dense"])
+def test_layers_compute_as_measured_and_forget_it(fastest, monkeypatch):
+    seconds = {"dense": 2.0, "compiled": 3.0, "operators": 4.0, "gather of 1 x 1": 5.0}
+    monkeypatch.setattr(convert, "_measure", lambda layer, call: seconds | {fastest: 1.0})
+    model = egt.to_sparse(nn.Sequential(egt.MaskedLinear(eg.random_regular(12, 12, 3, rng=0))))
+    assert getattr(model[0], "how", "dense") == fastest
+    assert model[0].executes.startswith("masked dense: " if fastest == "dense" else "sparse: ")
+    assert egt.to_masked(model)[0].executes == "masked dense"
