@@ -75,7 +75,11 @@ def _built(compiler: str, folder: Path) -> Kernels:
     try:
         for flags in _FLAGS:
             done = subprocess.run(
-                [compiler, *_ALWAYS, *flags, str(_SOURCE), "-o", name], capture_output=True, text=True, check=False
+                [compiler, *_ALWAYS, *flags, str(_SOURCE), "-o", name],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
             )
             if done.returncode == 0:
                 os.replace(name, path)

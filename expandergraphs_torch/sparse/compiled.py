@@ -57,7 +57,7 @@ class _Addresses:
     output: tuple[int, ...]
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _addresses(n: int, channels: int, size: tuple[int, ...], window: Window, lanes: int) -> _Addresses:
     """Lay out the image so that outputs side by side read numbers side by side.
 
@@ -81,7 +81,7 @@ def _addresses(n: int, channels: int, size: tuple[int, ...], window: Window, lan
     taps = [places(d, range(0, window.kernel[d] * window.dilation[d], window.dilation[d])) for d in dimensions]
     pixels = [places(d, range(window.padding[d], window.padding[d] + size[d])) for d in dimensions]
     run = 1
-    if tuple(stored) == size:
+    if tuple(stored) == size and max(strides, default=1) == 1:
         run, pixels = channels * math.prod(size), []
     elif strides[-1] == 1:
         run, pixels[-1] = size[-1], pixels[-1][:1]
@@ -222,7 +222,8 @@ class _Scratch(threading.local):
     def __call__(self, name: str, like: Tensor, *shape: int) -> Tensor:
         key, n = (name, like.dtype), math.prod(shape)
         if key not in self.kept or self.kept[key].numel() < n:
-            self.kept[key] = like.new_empty(n)
+            with torch.inference_mode(False):  # what is made in inference mode cannot be written outside of it
+                self.kept[key] = like.new_empty(n)
         return self.kept[key][:n].view(shape)
 
 

@@ -66,8 +66,9 @@ def to_sparse(model: nn.Module, *, example_input: Any = None) -> nn.Module:
     layers = {name: layer for name, layer in masked_modules(model).items() if not isinstance(layer, Sparse)}
     calls = None if example_input is None else _calls(model, layers, example_input)
     shared = _shared(model)
+    decided = []
     for name, layer in layers.items():
-        reason = _obstacle(layer, shared)
+        how, reason = "dense", _obstacle(layer, shared)
         call = _Call((ROWS, getattr(layer, "in_features", 0)), True) if calls is None else calls.get(name)
         if not reason and calls is None and not isinstance(layer, nn.Linear):
             reason = "not measured, since no example_input was given"
@@ -77,9 +78,11 @@ def to_sparse(model: nn.Module, *, example_input: Any = None) -> nn.Module:
             seconds = _measure(layer, call)  # type: ignore[arg-type]
             how = min(seconds, key=seconds.__getitem__)
             reason = _why(seconds, training=layer.training)
-            if how != "dense":
-                Sparse.of(layer)
-                layer.how = how  # type: ignore[assignment]
+        decided.append((layer, how, reason))
+    for layer, how, reason in decided:  # after all measurements: one that fails changes nothing
+        if how != "dense":
+            Sparse.of(layer)
+            layer.how = how  # type: ignore[assignment]
         vars(layer)["executes"] = f"{'sparse' if isinstance(layer, Sparse) else 'masked dense'}: {reason}"
     return model
 
@@ -114,15 +117,21 @@ def _calls(model: nn.Module, layers: dict[str, Masked], example_input: Any) -> d
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     calls: dict[str, _Call] = {}
 
-    def note(name: str) -> Callable[[nn.Module, Any], None]:
-        return lambda _, args: calls.update({name: _Call(tuple(args[0].shape), args[0].requires_grad)})
+    def note(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+            x = next(iter((*args, *named.values())))
+            calls[name] = _Call(tuple(x.shape), x.requires_grad)
 
-    hooks = [layer.register_forward_pre_hook(note(name)) for name, layer in layers.items()]
+        return hook
+
+    hooks = [layer.register_forward_pre_hook(note(name), with_kwargs=True) for name, layer in layers.items()]
     try:
         with torch.random.fork_rng(devices=[]), evaluating(model):
             model(*inputs)
     except Exception as error:
-        raise ValueError(f"the model does not compute on example_input: {error}") from error
+        raise ValueError(
+            f"the model does not compute on example_input, a tensor or tuple of tensors that it is called with: {error}"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -148,6 +157,8 @@ def _obstacle(layer: Masked, shared: set[int]) -> str:
         return "its weight is computed from other parameters"
     if id(layer.weight) in shared:
         return "other layers share its weight"
+    if not layer.weight.is_floating_point():
+        return f"its weight is of {layer.weight.dtype}"
     if layer.weight.is_meta:
         return "it is on the meta device"
     return ""

@@ -48,6 +48,7 @@ class Sparse(Masked):
     _kept: Pattern | None = None  # the pattern, while the layer is on the meta device
 
     @classmethod
+    @torch.inference_mode(False)
     def of(cls, layer: Any) -> "Sparse":
         """Turn a masked layer into a sparse one, in place; its weight is replaced by the values on its mask.
 
@@ -74,9 +75,10 @@ class Sparse(Masked):
         layer._set_mask(mask)
         return layer  # type: ignore[no-any-return]
 
+    @torch.inference_mode(False)
     def to_masked(self) -> Masked:
         """Turn the layer back into a masked one, in place."""
-        mask, weight = self.mask, nn.Parameter(self.weight.detach(), requires_grad=self.values.requires_grad)
+        mask, weight = self.topology, nn.Parameter(self.weight.detach(), requires_grad=self.values.requires_grad)
         gradient = None if self.values.grad is None else self._dense(self.values.grad)
         for name in ("values", "_mask_shape", *_BUFFERS):
             delattr(self, name)
@@ -108,9 +110,15 @@ class Sparse(Masked):
         """Return all weights, made of the values; gradients lead there."""
         return self._dense(self.values)
 
-    def _made_mask(self) -> Tensor:
-        mask = self._dense(torch.ones_like(self.values, dtype=torch.bool, requires_grad=False))
+    def _made_mask(self, pattern: Pattern | None = None) -> Tensor:
+        columns = (pattern or self.pattern).columns
+        mask = self._dense(torch.ones_like(columns, dtype=torch.bool), pattern)
         return mask if mask.shape == self._mask_shape else mask.flatten(2)[..., 0].reshape(self._mask_shape)
+
+    @property
+    def topology(self) -> Tensor:
+        """The mask with its values, also while the layer is on the meta device."""
+        return self._made_mask(self._kept)
 
     weight: Any = property(masked_weight)
     mask: Any = property(_made_mask)
@@ -125,7 +133,7 @@ class Sparse(Masked):
         """Draw values and biases anew, scaled by each unit's fan-in; units without inputs get zeros."""
         inputs = self._pointers.diff()
         bound = torch.where(inputs > 0, inputs.clamp(min=1).rsqrt(), 0.0).to(self.values.dtype)
-        self.values.uniform_(-1, 1).mul_(bound[self._rows_of()])
+        self.values.uniform_(-1, 1).mul_(bound[self._rows_of(self.pattern)])
         if self.bias is not None:
             self.bias.uniform_(-1, 1).mul_(bound)
 
@@ -139,7 +147,9 @@ class Sparse(Masked):
         values, bias, kind = self.values, self.bias, x.device.type
         if x.shape[1] != (n := self.weight_shape[1] * self.groups):
             raise ValueError(f"{type(self).__name__} needs inputs with {n} features, got {x.shape[1]}")
-        if torch.is_autocast_enabled(kind):
+        if not values.is_floating_point():
+            raise ValueError(f"{type(self).__name__} computes with real numbers, got weights of {values.dtype}")
+        if kind != "meta" and torch.is_autocast_enabled(kind) and values.dtype != torch.float64:
             dtype = torch.get_autocast_dtype(kind)
             x, values, bias = x.to(dtype), values.to(dtype), None if bias is None else bias.to(dtype)
         elif x.dtype != values.dtype:
@@ -147,16 +157,16 @@ class Sparse(Masked):
         result: Tensor = products.forward(x, values, bias, list(self.pattern), window.numbers, self.how)
         return result
 
-    def _rows_of(self) -> Tensor:
-        counts = self._pointers.diff()
+    def _rows_of(self, pattern: Pattern) -> Tensor:
+        counts = pattern.pointers.diff()
         every = torch.arange(counts.numel(), device=counts.device)
-        return torch.repeat_interleave(every, counts, output_size=self.values.numel())
+        return torch.repeat_interleave(every, counts, output_size=pattern.columns.numel())
 
-    def _dense(self, values: Tensor) -> Tensor:
-        shape = self.weight_shape
+    def _dense(self, values: Tensor, pattern: Pattern | None = None) -> Tensor:
+        pattern, shape = pattern or self.pattern, self.weight_shape
         n_inner = math.prod(shape[1:])
         empty = values.new_zeros(shape[0], n_inner)
-        return empty.index_put((self._rows_of(), self._columns.long() % max(1, n_inner)), values).view(shape)
+        return empty.index_put((self._rows_of(pattern), pattern.columns.long() % max(1, n_inner)), values).view(shape)
 
     @torch.inference_mode(False)
     def _set_mask(self, mask: Tensor) -> None:
@@ -187,7 +197,7 @@ class Sparse(Masked):
     ) -> None:
         """Load weights and wiring as a masked layer does."""
         rest = {key: value for key, value in state_dict.items() if key not in (f"{prefix}weight", f"{prefix}mask")}
-        weight, mask = state_dict.get(f"{prefix}weight"), state_dict.get(f"{prefix}mask", self.mask)
+        weight, mask = state_dict.get(f"{prefix}weight"), state_dict.get(f"{prefix}mask", self.topology)
         shape, errors = self.weight_shape, lists[-1]
         fits = weight is not None and tuple(weight.shape) == shape
         if weight is None:
@@ -198,10 +208,14 @@ class Sparse(Masked):
             errors.append(_mismatch(f"{prefix}mask", mask, tuple(self._mask_shape)))
             fits = False
         if fits:
-            mask = mask.to(device=self._pointers.device, dtype=torch.bool)
-            if not torch.equal(mask.expand(shape), self.mask.expand(shape)):
+            assigned = local_metadata.get("assign_to_params_buffers", False)
+            mask = mask.to(device=weight.device if assigned else self._pointers.device, dtype=torch.bool)
+            if (assigned and self._kept is not None) or not torch.equal(mask.expand(shape), self.mask.expand(shape)):
                 self._set_mask(mask)
-                self.values.data = self.values.detach().new_empty(self._columns.numel())
+                self._kept = None
+                with torch.inference_mode(False):
+                    self.values.data = self.values.detach().new_empty(self._columns.numel())
+                self.values.grad = None
                 self.family, self.note, self.recipe, self.how = "given", "", None, ""
             rest[f"{prefix}values"] = weight[mask.to(weight.device).expand(shape)]
         else:
@@ -295,7 +309,7 @@ class _SparseConv(Sparse):
         if self.densely or _transformed():
             return super().forward(input)  # type: ignore[no-any-return]
         if input.ndim == self._n_dimensions + 1:
-            return self(input.unsqueeze(0)).squeeze(0)  # type: ignore[no-any-return]
+            return _SparseConv.forward(self, input.unsqueeze(0)).squeeze(0)
         if input.ndim != self._n_dimensions + 2:
             raise ValueError(
                 f"{type(self).__name__} needs inputs of {self._n_dimensions + 2} dimensions, got {tuple(input.shape)}"
@@ -354,7 +368,7 @@ class SparseConv3d(_SparseConv, MaskedConv3d):
 @contextmanager
 def computing_densely(model: nn.Module) -> Iterator[None]:
     """Let sparse layers compute by PyTorch's own layers, for those who watch its calls."""
-    layers = [module for module in model.modules() if isinstance(module, Sparse)]
+    layers = [module for module in model.modules() if isinstance(module, Sparse) and not module.densely]
     try:
         for layer in layers:
             layer.densely = True
