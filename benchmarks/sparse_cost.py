@@ -30,7 +30,7 @@ from torch import nn
 import expandergraphs_torch as egt
 from expandergraphs_torch.sparse.products import executions
 
-TURNS, CALLS, MOST_SECONDS = 8, 3, 8  # turns of each variant, calls in each, and when to stop taking turns
+TURNS, CALLS, MOST_SECONDS = 8, 5, 8  # turns of each variant, calls in each, and when to stop taking turns
 ZEROS = (0.8, 0.9, 0.95, 0.98, 0.99)
 CONVOLUTIONS = (  # channels, pixels, batch, kernel, stride
     (256, 16, 8, 3, 1),

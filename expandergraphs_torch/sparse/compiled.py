@@ -148,7 +148,8 @@ def _backward(
     dy, x, values, call = _Call.of(dy, x, values)
     n, channels = dy.shape[0], (pattern.pointers_t.numel() - 1) // window.n_taps
     at = call.addresses((n, channels, *size), window)
-    outer: Any = dy.new_zeros(n, channels, *size) if values is not None else None
+    make = dy.new_empty if dy.numel() else dy.new_zeros
+    outer: Any = make(n, channels, *size) if values is not None else None
     dvalues = dy.new_zeros(pattern.columns.numel()) if x is not None else None
     if dy.numel():
         inner = call.inwards(x, at) if x is not None else None

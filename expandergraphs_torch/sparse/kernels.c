@@ -136,38 +136,39 @@ void NAME(forward)(const int32_t *pointers, const int32_t *columns, const REAL *
     }
 }
 
-INLINE void NAME(column_times)(int T, const int32_t *rows, const int32_t *order, const REAL *values, int64_t e,
-                               int64_t end, int64_t n_edges, const REAL *x, const REAL *dy, int64_t n_outputs, REAL *dx,
-                               REAL *dvalues)
+/* `to_x` and `to_values` are constants where this is called: what is not wanted is not compiled. */
+INLINE void NAME(column_times)(int T, int to_x, int to_values, const int32_t *rows, const int32_t *order,
+                               const REAL *values, int64_t e, int64_t end, int64_t n_edges, const REAL *x,
+                               const REAL *dy, int64_t n_outputs, REAL *dx, REAL *dvalues)
 {
     VECTOR total[MOST], mine[MOST];
     for (int t = 0; t < T; t++) {
         total[t] = (VECTOR){0};
-        if (dvalues)
+        if (to_values)
             mine[t] = ((const VECTOR *)x)[t];
     }
     for (; e < end; e++) {
         const VECTOR *from = (const VECTOR *)(dy + rows[e] * n_outputs);
         int64_t at = order[e], later = e + AHEAD < n_edges ? e + AHEAD : e;
         NAME(fetch)(T, dy + rows[later] * n_outputs);
-        if (dx)
+        if (to_x)
             __builtin_prefetch(values + order[later]);
-        if (dvalues)
+        if (to_values)
             __builtin_prefetch(dvalues + order[later], 1);
         VECTOR even = {0}, odd = {0};
         for (int t = 0; t < T; t++) {
             VECTOR gradient = from[t];
-            if (dvalues && t % 2)
+            if (to_values && t % 2)
                 odd += gradient * mine[t];
-            else if (dvalues)
+            else if (to_values)
                 even += gradient * mine[t];
-            if (dx)
+            if (to_x)
                 total[t] += values[at] * gradient;
         }
-        if (dvalues)
+        if (to_values)
             dvalues[at] += NAME(sum)(even + odd);
     }
-    if (dx)
+    if (to_x)
         for (int t = 0; t < T; t++)
             ((VECTOR *)dx)[t] += total[t];
 }
@@ -191,11 +192,12 @@ void NAME(backward)(const int32_t *pointers, const int32_t *rows, const int32_t 
                     int64_t e = pointers[j], end = pointers[j + 1], at = base[j] + segments[s] + k;
                     if (e == end)
                         continue;
-#define COLUMN_TIMES(T, X, DX, DVALUES) \
-    NAME(column_times)(T, rows, order, values, e, end, n_edges, X, from, n_outputs, DX, DVALUES)
-#define BOTH(T) COLUMN_TIMES(T, x + at, dx + at, dvalues)
-#define INPUT(T) COLUMN_TIMES(T, NULL, dx + at, NULL)
-#define VALUES(T) COLUMN_TIMES(T, x + at, NULL, dvalues)
+#define COLUMN_TIMES(T, TO_X, TO_VALUES) \
+    NAME(column_times)(T, TO_X, TO_VALUES, rows, order, values, e, end, n_edges, TO_VALUES ? x + at : NULL, from, \
+                       n_outputs, TO_X ? dx + at : NULL, dvalues)
+#define BOTH(T) COLUMN_TIMES(T, 1, 1)
+#define INPUT(T) COLUMN_TIMES(T, 1, 0)
+#define VALUES(T) COLUMN_TIMES(T, 0, 1)
                     if (dx && dvalues)
                         FOR_TILE(T, BOTH)
                     else if (dx)
@@ -238,13 +240,13 @@ typedef REAL NAME(eight) __attribute__((vector_size(8 * sizeof(REAL)), aligned(s
 #endif
 #endif
 
-/* Transpose a block of 8 x 8 numbers: within its 2 x 2 blocks, then these within those of 4 x 4, then these. */
-INLINE void NAME(transpose_8)(REAL *const *from, REAL *const *to)
+/* Transpose a block of 8 x 8 numbers, inwards or outwards: 2 x 2 blocks, then those of 4 x 4, then the whole. */
+INLINE void NAME(transpose_8)(int inwards, REAL *outer, int64_t stride, REAL *const *pixels, int64_t i)
 {
 #ifdef SHUFFLE
     NAME(eight) r[8], t[8];
     for (int k = 0; k < 8; k++)
-        r[k] = *(const NAME(eight) *)from[k];
+        r[k] = *(const NAME(eight) *)(inwards ? outer + k * stride : pixels[k] + i);
     for (int k = 0; k < 8; k += 2) {
         t[k] = SHUFFLE(r[k], r[k + 1], 0, 8, 2, 10, 4, 12, 6, 14);
         t[k + 1] = SHUFFLE(r[k], r[k + 1], 1, 9, 3, 11, 5, 13, 7, 15);
@@ -254,13 +256,18 @@ INLINE void NAME(transpose_8)(REAL *const *from, REAL *const *to)
         r[k + 2] = SHUFFLE(t[k], t[k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
     for (int k = 0; k < 4; k++) {
-        *(NAME(eight) *)to[k] = SHUFFLE(r[k], r[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        *(NAME(eight) *)to[k + 4] = SHUFFLE(r[k], r[k + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        t[k] = SHUFFLE(r[k], r[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        t[k + 4] = SHUFFLE(r[k], r[k + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
+    for (int k = 0; k < 8; k++)
+        *(NAME(eight) *)(inwards ? pixels[k] + i : outer + k * stride) = t[k];
 #else
     for (int a = 0; a < 8; a++)
         for (int b = 0; b < 8; b++)
-            to[b][a] = from[a][b];
+            if (inwards)
+                pixels[b][i + a] = outer[a * stride + b];
+            else
+                outer[a * stride + b] = pixels[b][i + a];
 #endif
 }
 #undef SHUFFLE
@@ -276,7 +283,7 @@ INLINE void NAME(transpose)(int inwards, REAL *outer, REAL *inner, const int64_t
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t block = 0; block < (n_pixels + SIDE - 1) / SIDE; block++) {
         int64_t first = block * SIDE, n_here = n_pixels - first < SIDE ? n_pixels - first : SIDE;
-        REAL *pixels[SIDE], *samples[8], *places[8];
+        REAL *pixels[SIDE];
         for (int64_t b = 0, r = first / run, k = first % run; b < n_here; b++, k++) {
             if (k == run)
                 r++, k = 0;
@@ -287,14 +294,8 @@ INLINE void NAME(transpose)(int inwards, REAL *outer, REAL *inner, const int64_t
             if (inwards)
                 for (int64_t a = i; a < end; a++)
                     __builtin_prefetch(outer + a * n_pixels + first + 2 * SIDE);
-            for (; end == i + 8 && b + 8 <= n_here; b += 8) {
-                for (int k = 0; k < 8; k++)
-                    samples[k] = outer + (i + k) * n_pixels + first + b, places[k] = pixels[b + k] + i;
-                if (inwards)
-                    NAME(transpose_8)(samples, places);
-                else
-                    NAME(transpose_8)(places, samples);
-            }
+            for (; end == i + 8 && b + 8 <= n_here; b += 8)
+                NAME(transpose_8)(inwards, outer + i * n_pixels + first + b, n_pixels, pixels + b, i);
             for (; b < n_here; b++)
                 for (int64_t a = i; a < end; a++)
                     if (inwards)

@@ -154,8 +154,7 @@ class Sparse(Masked):
             x, values, bias = x.to(dtype), values.to(dtype), None if bias is None else bias.to(dtype)
         elif x.dtype != values.dtype:
             raise ValueError(f"{type(self).__name__} has weights of {values.dtype}, got inputs of {x.dtype}")
-        result: Tensor = products.forward(x, values, bias, list(self.pattern), window.numbers, self.how)
-        return result
+        return products.product(x, values, bias, self.pattern, window, self.how)
 
     def _rows_of(self, pattern: Pattern) -> Tensor:
         counts = pattern.pointers.diff()

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from expandergraphs_torch.sparse import compiled
 from expandergraphs_torch.sparse.build import why_not
@@ -141,20 +142,32 @@ def _keep_forward(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.save_for_backward(x, values, *parts)
 
 
-def _forward_backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
+def _gradients(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return the gradients of input, values and bias: by operators where they are watched, or differentiated again."""
     x, values, *parts = ctx.saved_tensors
     to_x, to_v, to_bias = ctx.needs_input_grad[:3]
     dx = dvalues = dbias = None
-    if to_x and to_v and not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() and not _is_watched(dy, values):
+        by, pattern = _by(ctx.how, x, parts)
+        window = Window.of(ctx.window)
+        if to_x and to_v:
+            dx, dvalues = by.backward(dy, x, values, pattern, window)
+        elif to_x:
+            dx = by.to_input(dy, values, pattern, window, x.shape[2:])
+        elif to_v:
+            dvalues = by.to_values(dy, x, pattern, window)
+    elif to_x and to_v and not torch.is_grad_enabled():
         dx, dvalues = backward(dy, x, values, parts, ctx.window, ctx.how)
     else:
-        if to_x:
-            dx = to_input(dy, values, parts, ctx.window, x.shape, ctx.how)
-        if to_v:
-            dvalues = to_values(dy, x, parts, ctx.window, ctx.how)
+        dx = to_input(dy, values, parts, ctx.window, x.shape, ctx.how) if to_x else None
+        dvalues = to_values(dy, x, parts, ctx.window, ctx.how) if to_v else None
     if to_bias:
         dbias = dy.sum([d for d in range(dy.ndim) if d != 1])
-    return dx, dvalues, dbias, [None] * len(parts), None, None
+    return dx, dvalues, dbias
+
+
+def _forward_backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
+    return *_gradients(ctx, dy), [None] * len(Pattern._fields), None, None
 
 
 def _keep_to_input(ctx: Any, inputs: Any, output: Any) -> None:
@@ -186,3 +199,44 @@ def _to_values_backward(ctx: Any, dvalues: Tensor) -> tuple[Any, ...]:
 forward.register_autograd(_forward_backward, setup_context=_keep_forward)
 to_input.register_autograd(_to_input_backward, setup_context=_keep_to_input)
 to_values.register_autograd(_to_values_backward, setup_context=_keep_to_values)
+
+
+def product(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Pattern, window: Window, how: str) -> Tensor:
+    """Return the output of a layer: by the operator where PyTorch must see it, or else without, which costs less."""
+    if _is_watched(x, values):
+        return forward(x, values, bias, list(pattern), window.numbers, how)  # type: ignore[no-any-return]
+    if torch.is_grad_enabled():
+        return _Directly.apply(x, values, bias, window, how, *pattern)  # type: ignore[no-any-return, no-untyped-call]
+    by, pattern = _by(how, x, pattern)
+    return by.forward(x, values, bias, pattern, window)  # type: ignore[no-any-return]
+
+
+class _Directly(torch.autograd.Function):
+    """What the operator `forward` computes, and its derivatives."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, window: Window, how: str, *parts: Tensor
+    ) -> Tensor:
+        _keep_forward(ctx, (x, values, bias, parts, window.numbers, how), None)
+        by, pattern = _by(how, x, parts)
+        return by.forward(x, values, bias, pattern, window)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        return *_gradients(ctx, dy), *[None] * (2 + len(Pattern._fields))
+
+
+def _is_watched(x: Tensor, values: Tensor) -> bool:
+    """Tell whether something compiles, traces, counts or distributes operators, or the tensors are no plain ones."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[no-untyped-call, attr-defined]
+        or _get_current_dispatch_mode() is not None
+        or type(x) not in _PLAIN
+        or type(values) not in _PLAIN
+        or x.is_meta
+    )
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
