@@ -7,7 +7,7 @@ and out. Numbers smaller than float32 are computed as float32.
 import functools
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from expandergraphs_torch.sparse.build import Kernels, kernels
 from expandergraphs_torch.sparse.pattern import Pattern, Window
 
 _WORTH_THREADS = 2**16  # multiplications, or moves
+_CACHED = 2**22  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +118,16 @@ def forward(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Pattern, wi
         y = x.new_empty(1, n_rows)
         call("one", values.numel(), pattern.pointers, pattern.columns, values, bias, x, y, n_rows)
         return call.result(y)
-    at = call.addresses(x.shape, window)
-    inner, y = call.inwards(x, at), _scratch("y", x, n_rows * math.prod(at.output), at.width)
-    if y.numel():
-        parts = (pattern.pointers, pattern.columns, values, bias, at.base, at.segments, inner, y)
+    output = window.output(x.shape[2:])
+    y = x.new_empty(n, n_rows, *output)
+    for part in _parts(x.shape, n_rows * math.prod(output), x.element_size() if y.numel() else 0):
+        at = call.addresses(x[part].shape, window)
+        inner, result = call.inwards(x[part], at), _scratch("y", x, n_rows * math.prod(output), at.width)
+        arguments = (pattern.pointers, pattern.columns, values, bias, at.base, at.segments, inner, result)
         work = values.numel() * at.segments.numel() * at.length
-        call("forward", work, *parts, n_rows, at.segments.numel(), at.length)
-    return call.result(call.flat_outwards(y, n).view(n, n_rows, *at.output))
+        call("forward", work, *arguments, n_rows, at.segments.numel(), at.length)
+        call.flat_outwards(result, y[part])
+    return call.result(y)
 
 
 def to_input(dy: Tensor, values: Tensor, pattern: Pattern, window: Window, size: Sequence[int]) -> Any:
@@ -147,20 +151,30 @@ def _backward(
     """Return the gradients of the input, if there are values, and of the values, if there is an input."""
     dy, x, values, call = _Call.of(dy, x, values)
     n, channels = dy.shape[0], (pattern.pointers_t.numel() - 1) // window.n_taps
-    at = call.addresses((n, channels, *size), window)
     make = dy.new_empty if dy.numel() else dy.new_zeros
-    outer: Any = make(n, channels, *size) if values is not None else None
+    dx: Any = make(n, channels, *size) if values is not None else None
     dvalues = dy.new_zeros(pattern.columns.numel()) if x is not None else None
-    if dy.numel():
-        inner = call.inwards(x, at) if x is not None else None
-        dx = _scratch("dx", dy, at.n_pixels, at.width).zero_() if values is not None else None
-        parts = (pattern.pointers_t, pattern.rows, pattern.order, values, at.base, at.segments, inner)
+    for part in _parts((n, channels, *size), math.prod(dy.shape[1:]), dy.element_size() if dy.numel() else 0):
+        at = call.addresses((len(dy[part]), channels, *size), window)
+        inner = call.inwards(x[part], at) if x is not None else None
+        result = _scratch("dx", dy, at.n_pixels, at.width).zero_() if dx is not None else None
+        arguments = (pattern.pointers_t, pattern.rows, pattern.order, values, at.base, at.segments, inner)
         numbers = (channels, window.n_taps, at.segments.numel(), at.length)
         work = pattern.rows.numel() * at.segments.numel() * at.length
-        call("backward", work, *parts, call.flat_inwards(dy, at.width), dx, dvalues, *numbers)
+        call("backward", work, *arguments, call.flat_inwards(dy[part], at.width), result, dvalues, *numbers)
         if dx is not None:
-            call("outwards", outer.numel(), outer, dx, at.starts, n, at.width, at.starts.numel(), at.run)
-    return call.result(outer), call.result(dvalues)
+            outer = dx[part]
+            call("outwards", outer.numel(), outer, result, at.starts, len(outer), at.width, at.starts.numel(), at.run)
+    return call.result(dx), call.result(dvalues)
+
+
+def _parts(shape: Sequence[int], n_outputs: int, size: int) -> Iterator[slice]:
+    """Divide the samples so that what is computed at a time, in and out, stays in the caches."""
+    if size:
+        n_pixels = math.prod(shape[1:]) + n_outputs
+        step = max(16, _CACHED // (n_pixels * size) // 16 * 16)
+        for start in range(0, shape[0], step):
+            yield slice(start, start + step)
 
 
 @dataclass(frozen=True)
@@ -205,10 +219,8 @@ class _Call:
         self("inwards", x.numel(), x, inner, _zero(), x.shape[0], width, 1, n_pixels)
         return inner
 
-    def flat_outwards(self, inner: Tensor, n: int) -> Tensor:
-        outer = inner.new_empty(n, inner.shape[0])
-        self("outwards", outer.numel(), outer, inner, _zero(), n, inner.shape[1], 1, inner.shape[0])
-        return outer
+    def flat_outwards(self, inner: Tensor, outer: Tensor) -> None:
+        self("outwards", outer.numel(), outer, inner, _zero(), len(outer), inner.shape[1], 1, inner.shape[0])
 
     def result(self, tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.to(self.dtype)

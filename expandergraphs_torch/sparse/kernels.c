@@ -20,7 +20,8 @@
 #define BYTES 32
 #endif
 #define MOST 8  /* vectors that are summed in registers at a time */
-#define AHEAD 8 /* edges between fetching a row into the cache, and using it */
+#define AHEAD 8 /* edges between fetching what an edge multiplies into the cache, and using it */
+#define FAR_AHEAD 32 /* the same for single numbers, which may be as far as the memory */
 #define SIDE 16 /* pixels that are transposed at a time: those of a line of the cache */
 #define INLINE static inline __attribute__((always_inline))
 
@@ -149,12 +150,12 @@ INLINE void NAME(column_times)(int T, int to_x, int to_values, const int32_t *ro
     }
     for (; e < end; e++) {
         const VECTOR *from = (const VECTOR *)(dy + rows[e] * n_outputs);
-        int64_t at = order[e], later = e + AHEAD < n_edges ? e + AHEAD : e;
-        NAME(fetch)(T, dy + rows[later] * n_outputs);
+        int64_t at = order[e], later = order[e + FAR_AHEAD < n_edges ? e + FAR_AHEAD : e];
+        NAME(fetch)(T, dy + rows[e + AHEAD < n_edges ? e + AHEAD : e] * n_outputs);
         if (to_x)
-            __builtin_prefetch(values + order[later]);
+            __builtin_prefetch(values + later);
         if (to_values)
-            __builtin_prefetch(dvalues + order[later], 1);
+            __builtin_prefetch(dvalues + later, 1);
         VECTOR even = {0}, odd = {0};
         for (int t = 0; t < T; t++) {
             VECTOR gradient = from[t];
