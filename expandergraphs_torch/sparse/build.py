@@ -17,7 +17,7 @@ from pathlib import Path
 _SOURCE = Path(__file__).with_name("kernels.c")
 _ALWAYS = ("-O3", "-ffp-contract=fast", "-shared", "-fPIC")
 _FLAGS = (("-march=native", "-fopenmp"), ("-mcpu=native", "-fopenmp"), ("-march=native",), ())  # the first that works
-_ARGUMENTS = {"forward": (8, 4), "backward": (10, 5), "one": (6, 2), "inwards": (3, 5), "outwards": (3, 5)}
+_ARGUMENTS = {"forward": (8, 5), "backward": (10, 6), "one": (6, 2), "inwards": (3, 5), "outwards": (3, 5)}
 
 
 class Kernels:

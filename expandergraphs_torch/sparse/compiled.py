@@ -122,11 +122,13 @@ def forward(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Pattern, wi
     y = x.new_empty(n, n_rows, *output)
     for part in _parts(x.shape, n_rows * math.prod(output), x.element_size() if y.numel() else 0):
         at = call.addresses(x[part].shape, window)
-        inner, result = call.inwards(x[part], at), _scratch("y", x, n_rows * math.prod(output), at.width)
+        inner, turns = call.inwards(x[part], at), 0 if window.kernel else len(x[part])
+        result = y[part] if turns else _scratch("y", x, n_rows * math.prod(output), at.width)
         arguments = (pattern.pointers, pattern.columns, values, bias, at.base, at.segments, inner, result)
         work = values.numel() * at.segments.numel() * at.length
-        call("forward", work, *arguments, n_rows, at.segments.numel(), at.length)
-        call.flat_outwards(result, y[part])
+        call("forward", work, *arguments, n_rows, at.segments.numel(), at.length, turns)
+        if not turns:
+            call.flat_outwards(result, y[part])
     return call.result(y)
 
 
@@ -157,12 +159,14 @@ def _backward(
     for part in _parts((n, channels, *size), math.prod(dy.shape[1:]), dy.element_size() if dy.numel() else 0):
         at = call.addresses((len(dy[part]), channels, *size), window)
         inner = call.inwards(x[part], at) if x is not None else None
-        result = _scratch("dx", dy, at.n_pixels, at.width).zero_() if dx is not None else None
+        turns, result = 0 if window.kernel else len(dy[part]), None
+        if dx is not None:
+            result = dx[part] if turns else _scratch("dx", dy, at.n_pixels, at.width).zero_()
         arguments = (pattern.pointers_t, pattern.rows, pattern.order, values, at.base, at.segments, inner)
-        numbers = (channels, window.n_taps, at.segments.numel(), at.length)
+        numbers = (channels, window.n_taps, at.segments.numel(), at.length, turns)
         work = pattern.rows.numel() * at.segments.numel() * at.length
         call("backward", work, *arguments, call.flat_inwards(dy[part], at.width), result, dvalues, *numbers)
-        if dx is not None:
+        if dx is not None and not turns:
             outer = dx[part]
             call("outwards", outer.numel(), outer, result, at.starts, len(outer), at.width, at.starts.numel(), at.run)
     return call.result(dx), call.result(dvalues)
