@@ -8,8 +8,9 @@
 All variants of a line take turns in one process; a time is the least of all of a variant's, and the tables give the
 dense one, and how many times as fast the others are. A step is forward, and backward to weights, bias and input.
 "MaskedLinear" and "MaskedConv2d" are what `sparsify` makes; the executions after them are those among which `to_sparse`
-chooses. Peers: "MKL CSR" (cuSPARSE on a GPU) are the three bare products by PyTorch's CSR tensors, without a layer
-around them; "BSR" the product by its block tensors; "sparselab" is measured where it is installed.
+chooses. Peers: "MKL CSR" (cuSPARSE on a GPU) is PyTorch's CSR tensors, as a layer that takes and returns what the
+others do, and its three products alone, of operands laid out for them; "BSR" the product by its block tensors;
+"sparselab" is measured where it is installed.
 """
 
 import argparse
@@ -85,8 +86,29 @@ def variants(plain, masked, x, *, train):
     return steps
 
 
+class CsrProduct(torch.autograd.Function):
+    """A linear layer by PyTorch's CSR tensors: two products with them, and one at their places."""
+
+    @staticmethod
+    def forward(ctx, x, values, csr, csr_t, order):
+        ctx.save_for_backward(x, values)
+        ctx.parts = csr, csr_t, order
+        return (filled(csr, values) @ x.T).T
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x, values), (csr, csr_t, order) = ctx.saved_tensors, ctx.parts
+        dx = (filled(csr_t, values.index_select(0, order)) @ dy.T).T
+        return dx, torch.sparse.sampled_addmm(csr, dy.T.contiguous(), x, beta=0.0).values(), None, None, None
+
+
+def filled(csr, values):
+    parts = csr.crow_indices(), csr.col_indices(), values, csr.shape
+    return torch.sparse_csr_tensor(*parts, check_invariants=False)
+
+
 def peers(masked, x, block, *, train):
-    """Return the products by PyTorch's compressed tensors, and sparselab's layer."""
+    """Return a layer by PyTorch's CSR tensors, its products alone, BSR's, and sparselab's layer."""
     weight, rows = masked.weight.detach(), x.detach().T.contiguous()
     along = torch.randn(len(weight), x.shape[0], dtype=x.dtype, device=x.device)
     csr, csr_t = weight.to_sparse_csr(), weight.T.to_sparse_csr()
@@ -97,7 +119,19 @@ def peers(masked, x, block, *, train):
             csr_t @ along
             torch.sparse.sampled_addmm(csr, along, rows.T, beta=0.0)
 
-    steps = {"cuSPARSE CSR" if x.is_cuda else "MKL CSR": products}
+    name = "cuSPARSE CSR" if x.is_cuda else "MKL CSR"
+    values, order = csr.values().clone().requires_grad_(train), egt.SparseLinear.of(copy.deepcopy(masked)).pattern.order
+    bias = masked.bias.detach().requires_grad_(train)
+
+    def layer():
+        return CsrProduct.apply(x, values, csr, csr_t, order) + bias
+
+    if train:
+        dy = along.T.contiguous()
+        steps = {f"{name} layer": lambda: torch.autograd.grad(layer(), (values, bias, x), dy)}
+    else:
+        steps = {f"{name} layer": torch.no_grad()(layer)}
+    steps[f"{name} products"] = products
     if block > 1 and not train:
         bsr = weight.to_sparse_bsr(block)
         steps["BSR"] = lambda: bsr @ rows
@@ -267,7 +301,7 @@ def draw(path, folder):
         "compiled": ("sparse: compiled kernels", "#0072B2", "o"),
         "operators": ("sparse: PyTorch's operators", "#56B4E9", "s"),
         "sparselab": ("sparselab", "#E69F00", "^"),
-        "MKL CSR": ("MKL CSR, products alone", "#009E73", "v"),
+        "MKL CSR layer": ("MKL CSR", "#009E73", "v"),
         "MaskedLinear": ("masked dense", "#D55E00", "x"),
         "MaskedConv2d": ("masked dense", "#D55E00", "x"),
     }
