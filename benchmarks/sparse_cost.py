@@ -111,7 +111,15 @@ def peers(masked, x, block, *, train):
     """Return a layer by PyTorch's CSR tensors, its products alone, BSR's, and sparselab's layer."""
     weight, rows = masked.weight.detach(), x.detach().T.contiguous()
     along = torch.randn(len(weight), x.shape[0], dtype=x.dtype, device=x.device)
-    csr, csr_t = weight.to_sparse_csr(), weight.T.to_sparse_csr()
+    sparse = egt.SparseLinear.of(copy.deepcopy(masked))
+    pattern, values = sparse.pattern, sparse.values.detach().requires_grad_(train)
+    csr, csr_t = (
+        torch.sparse_csr_tensor(*parts, check_invariants=False)
+        for parts in (
+            (pattern.pointers, pattern.columns, values.detach(), weight.shape),
+            (pattern.pointers_t, pattern.rows, values.detach()[pattern.order], weight.T.shape),
+        )
+    )
 
     def products():
         csr @ rows
@@ -120,11 +128,10 @@ def peers(masked, x, block, *, train):
             torch.sparse.sampled_addmm(csr, along, rows.T, beta=0.0)
 
     name = "cuSPARSE CSR" if x.is_cuda else "MKL CSR"
-    values, order = csr.values().clone().requires_grad_(train), egt.SparseLinear.of(copy.deepcopy(masked)).pattern.order
     bias = masked.bias.detach().requires_grad_(train)
 
     def layer():
-        return CsrProduct.apply(x, values, csr, csr_t, order) + bias
+        return CsrProduct.apply(x, values, csr, csr_t, pattern.order) + bias
 
     if train:
         dy = along.T.contiguous()
@@ -139,8 +146,8 @@ def peers(masked, x, block, *, train):
         import sparselab
 
         sparsity = 1 - masked.mask.float().mean().item()
-        layer = sparselab.SparseLinear(masked.in_features, masked.out_features, sparsity=sparsity)
-        steps["sparselab"] = step_of(layer, x, train=train)
+        theirs = sparselab.SparseLinear(masked.in_features, masked.out_features, sparsity=sparsity)
+        steps["sparselab"] = step_of(theirs, x, train=train)
     return steps
 
 
@@ -311,7 +318,7 @@ def draw(path, folder):
             "part": "convolutions", "channels": 256, "pixels": 16, "kernel": 3, "stride": 1,
         },
     }  # fmt: skip
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5), sharey=True, layout="constrained")
     for axis, (title, wanted) in zip(axes, panels.items(), strict=True):
         chosen = sorted((row for row in rows if wanted.items() <= row.items()), key=lambda row: row["zeros"])
         densities = [100 * (1 - row["zeros"]) for row in chosen]
@@ -328,7 +335,7 @@ def draw(path, folder):
         axis.invert_xaxis()
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("times as fast as the dense layer")
-    axes[0].legend(fontsize=8, loc="upper left")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     figure.suptitle(f"Training step (forward and backward), float32, {rows[0]['threads']} CPU threads", fontsize=11)
     Path(folder).mkdir(parents=True, exist_ok=True)
     figure.savefig(Path(folder) / "sparse-gain.png", dpi=120)

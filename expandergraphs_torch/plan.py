@@ -105,9 +105,7 @@ def shape_cells(shape: LayerShape) -> tuple[int, int, str]:
 def remaining_parameters(model: nn.Module, masked: list[tuple[Any, float]]) -> float:
     """Return the share of parameters left, in percent, given masked layers with the density of each."""
     known = [parameter for parameter in model.parameters() if not nn.parameter.is_lazy(parameter)]
-    unstored = sum(
-        layer.weight.numel() - layer.values.numel() for layer, _ in masked if isinstance(layer, Sparse)
-    )
+    unstored = sum(layer.weight.numel() - layer.values.numel() for layer, _ in masked if isinstance(layer, Sparse))
     total = sum(parameter.numel() for parameter in known) + unstored  # a SparseLinear stores its edges alone
     pruned = {weight_key(layer): layer.weight.numel() * (1 - density) for layer, density in masked}
     return 100 * (total - sum(pruned.values())) / total if total else 100.0
