@@ -18,7 +18,7 @@ from expandergraphs_torch.sparse.build import Kernels, kernels
 from expandergraphs_torch.sparse.pattern import Pattern, Window
 
 _WORTH_THREADS = 2**16  # multiplications, or moves
-_CACHED = 2**22  # bytes
+_CACHED = 2**22  # bytes of input and output that are computed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,6 @@ class _Addresses:
         The pixels that are none of these.
     n_pixels : int
         Of the image, padding and all channels included.
-    output : tuple of int
-        Size of the output.
     """
 
     width: int
@@ -55,7 +53,6 @@ class _Addresses:
     run: int
     empty: Tensor
     n_pixels: int
-    output: tuple[int, ...]
 
 
 @functools.lru_cache(maxsize=64)
@@ -98,7 +95,6 @@ def _addresses(n: int, channels: int, size: tuple[int, ...], window: Window, lan
         run=run,
         empty=(~inside).nonzero()[:, 0],
         n_pixels=inside.numel(),
-        output=output,
     )
 
 
