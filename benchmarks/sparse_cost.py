@@ -163,7 +163,8 @@ def linear(sizes, batches, zeros, *, train=True, device="cpu", dtype=torch.float
                     make = {"device": device, "dtype": dtype}
                     plain, model = nn.Linear(n, n, **make), nn.Sequential(nn.Linear(n, n, **make))
                     family = "random" if block == 1 else "regular"
-                    masked = egt.sparsify(model, family, density=1 - z, block=block, rng=0)[0]
+                    density = max(1, round((1 - z) * n / block)) * block / n if block > 1 else 1 - z
+                    masked = egt.sparsify(model, family, density=density, block=block, rng=0)[0]
                     x = torch.randn(batch, n, requires_grad=train, **make)
                     steps = variants(plain, masked, x, train=train) | peers(masked, x, block, train=train)
                     setting = {"size": n, "batch": batch, "type": str(dtype)[6:], "block": block}
@@ -305,44 +306,70 @@ def tables(part, lines):
 
 def draw(path, folder):
     """Draw gain against density, for a linear layer and a convolution on a CPU, and for a GPU where there are rows."""
-    import matplotlib.pyplot as plt
-
     rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
-    styles = {
-        "compiled": ("sparse: compiled kernels", "#0072B2", "o"),
-        "operators": ("sparse: PyTorch's operators", "#56B4E9", "s"),
-        "sparselab": ("sparselab", "#E69F00", "^"),
-        "MKL CSR layer": ("MKL CSR", "#009E73", "v"),
-        "MaskedLinear": ("masked dense", "#D55E00", "x"),
-        "MaskedConv2d": ("masked dense", "#D55E00", "x"),
-    }
     panels = {
         "Linear 2048 x 2048, batch 128": {"part": "linear", "size": 2048, "batch": 128},
         "Conv 3 x 3, 256 channels, 16 x 16, batch 8": {
             "part": "convolutions", "channels": 256, "pixels": 16, "kernel": 3, "stride": 1,
         },
     }  # fmt: skip
+    threads = f"{rows[0]['threads']} CPU threads"
+    _draw(rows, panels, f"Training step (forward and backward), float32, {threads}", Path(folder) / "sparse-gain.png")
+    if any(row["part"] == "gpu" for row in rows):
+        wanted = {"part": "gpu", "step": "training", "size": 8192, "batch": 4096}
+        panels = {
+            f"Linear 8192 x 8192, batch 4096, {kind}": wanted | {"type": kind} for kind in ("float32", "bfloat16")
+        }
+        _draw(rows, panels, "Training step (forward and backward), GPU", Path(folder) / "sparse-gain-gpu.png")
+
+
+STYLES = {  # by how the names of variants begin
+    "compiled": ("sparse: compiled kernels", "#0072B2", "o"),
+    "triton blocks": ("sparse: Triton, blocks of 32", "#0072B2", "s"),
+    "triton": ("sparse: Triton, single weights", "#0072B2", "o"),
+    "gather": ("sparse: gather, blocks of 32", "#CC79A7", "D"),
+    "operators": ("sparse: PyTorch's operators", "#56B4E9", "s"),
+    "sparselab": ("sparselab", "#E69F00", "^"),
+    "MKL CSR layer": ("MKL CSR", "#009E73", "v"),
+    "cuSPARSE CSR layer": ("cuSPARSE CSR", "#009E73", "v"),
+    "Masked": ("masked dense", "#D55E00", "x"),
+}
+
+
+def _draw(rows, panels, title, path):
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(1, 2, figsize=(10, 5), sharey=True, layout="constrained")
-    for axis, (title, wanted) in zip(axes, panels.items(), strict=True):
-        chosen = sorted((row for row in rows if wanted.items() <= row.items()), key=lambda row: row["zeros"])
-        densities = [100 * (1 - row["zeros"]) for row in chosen]
-        axis.plot(densities, [100 / d for d in densities], "--", color="0.6", label="as much less as there are weights")
-        for name, (label, colour, marker) in styles.items():
-            gains = [row["seconds"]["dense"] / row["seconds"][name] for row in chosen if name in row["seconds"]]
-            if gains:
-                axis.plot(densities, gains, marker=marker, color=colour, label=label)
+    labels = {}
+    for axis, (name, wanted) in zip(axes, panels.items(), strict=True):
+        lines, densities = {}, set()
+        for row in rows:
+            if wanted.items() <= row.items():
+                densities.add(100 * (1 - row["zeros"]))
+                for variant, seconds in row["seconds"].items():
+                    style = next((begin for begin in STYLES if variant.startswith(begin)), None)
+                    # what is drawn of single weights is not drawn of blocks again
+                    if style and (row.get("block", 1) == 1 or style in ("triton blocks", "gather")):
+                        lines.setdefault(style, {})[100 * (1 - row["zeros"])] = row["seconds"]["dense"] / seconds
+        densities = sorted(densities)
+        ideal = axis.plot(densities, [100 / d for d in densities], "--", color="0.6")[0]
+        labels["as much less as there are weights"] = ideal
+        for style in STYLES:
+            if points := sorted(lines.get(style, {}).items()):
+                label, colour, marker = STYLES[style]
+                labels[label] = axis.plot(*zip(*points, strict=True), marker=marker, color=colour)[0]
         axis.axhline(1, color="black", linewidth=1)
-        axis.set(xscale="log", yscale="log", xlabel="density of the weights, %", title=title)
+        axis.set(xscale="log", yscale="log", xlabel="density of the weights, %", title=name)
         axis.set_xticks(densities, [f"{d:.3g}" for d in densities])
         axis.set_yticks([0.5, 1, 2, 5, 10, 20, 50, 100], ["0.5", "1", "2", "5", "10", "20", "50", "100"])
         axis.minorticks_off()
         axis.invert_xaxis()
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("times as fast as the dense layer")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
-    figure.suptitle(f"Training step (forward and backward), float32, {rows[0]['threads']} CPU threads", fontsize=11)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    figure.savefig(Path(folder) / "sparse-gain.png", dpi=120)
+    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=3, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
 
 
 def main():
