@@ -1,0 +1,120 @@
+"""Rows of finished runs as Markdown tables: means, the papers' columns, and what a difference may be."""
+
+import os
+import platform
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+import torch
+from scipy import stats
+
+
+def where(rows, **wanted):
+    """Return the rows with these values, by seed."""
+    return sorted((row for row in rows if wanted.items() <= row.items()), key=lambda row: row["seed"])
+
+
+def table(title, heads, rows):
+    print(f"\n### {title}\n")
+    print("| " + " | ".join(map(str, heads)) + " |")
+    print("|---" * len(heads) + "|")
+    for row in rows:
+        print("| " + " | ".join(map(str, row)) + " |")
+
+
+def mean_of(values, digits=2):
+    """Write a mean, and the sample standard deviation where there are several values."""
+    values = np.asarray(values, float)
+    if values.size == 0:
+        return ""
+    return f"{values.mean():.{digits}f}" + (f" ± {values.std(ddof=1):.{digits}f}" if values.size > 1 else "")
+
+
+def delta_r(accuracy, random):
+    """Return RReg's Delta_R, the gain over Random relative to its accuracy, in percent."""
+    return 100 * (accuracy - random) / random
+
+
+def delta_rar(accuracy, previous):
+    """Return RReg's Delta_RAR: the share of the errors of the row above that is gone, in percent."""
+    return 100 * (accuracy - previous) / (100 - previous)
+
+
+class Paired(NamedTuple):
+    """A mean difference of runs paired by seed, its 95 % limits by Student's t, and p of no difference."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+    def __str__(self):
+        return f"{self.mean:+.2f} ({self.low:+.2f} .. {self.high:+.2f})"
+
+
+def paired(a, b):
+    differences = np.asarray(a, float) - np.asarray(b, float)
+    if len(differences) < 2 or np.ptp(differences) == 0:  # nothing to learn the spread from
+        return Paired(differences.mean(), np.nan, np.nan, np.nan)
+    test = stats.ttest_1samp(differences, 0)
+    return Paired(differences.mean(), *test.confidence_interval(0.95), test.pvalue)
+
+
+def paired_rows(a, b, quantity="accuracy"):
+    """Compare two lists of rows in the seeds that both have."""
+    of = {row["seed"]: row[quantity] for row in b}
+    a = [row for row in a if row["seed"] in of]
+    return paired([row[quantity] for row in a], [of[row["seed"]] for row in a])
+
+
+def holm(p_values):
+    """Return Holm's adjusted p; what is not known (nan) counts for nothing."""
+    p_values = np.asarray(p_values, float)
+    order = [i for i in np.argsort(p_values) if not np.isnan(p_values[i])]
+    adjusted, worst = np.full(p_values.shape, np.nan), 0.0
+    for rank, i in enumerate(order):
+        worst = max(worst, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = worst
+    return adjusted.tolist()
+
+
+class RankCorrelation(NamedTuple):
+    """Spearman's rho over n pairs, 95 % limits by bootstrap, and p of independence by permutation."""
+
+    rho: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+    def __str__(self):
+        return f"{self.rho:+.2f} ({self.low:+.2f} .. {self.high:+.2f}; p = {self.p:.2g}; n = {self.n})"
+
+
+def rank_correlation(x, y, draws=2000):
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return RankCorrelation(np.nan, np.nan, np.nan, np.nan, len(x))
+    rng = np.random.default_rng(0)
+    rho = _spearman(x, y)
+    picks = rng.integers(len(x), size=(draws, len(x)))
+    spread = [_spearman(x[pick], y[pick]) for pick in picks]
+    shuffled = np.array([_spearman(x, rng.permutation(y)) for _ in range(draws)])
+    p = (1 + np.sum(np.abs(shuffled) >= abs(rho) - 1e-12)) / (1 + draws)
+    return RankCorrelation(rho, *np.nanquantile(spread, [0.025, 0.975]), p, len(x))
+
+
+def _spearman(x, y):
+    x, y = (stats.rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
+    norm = np.sqrt((x @ x) * (y @ y))
+    return x @ y / norm if norm else np.nan
+
+
+def environment():
+    """Return what the figures were made with, in one line."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
+    return (
+        f"{platform.platform()}, Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"SciPy {scipy.__version__}, torch {torch.__version__}, {device}"
+    )
