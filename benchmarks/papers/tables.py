@@ -55,7 +55,7 @@ class Paired(NamedTuple):
 
 def paired(a, b):
     differences = np.asarray(a, float) - np.asarray(b, float)
-    if len(differences) < 2 or np.ptp(differences) == 0:  # nothing to learn the spread from
+    if len(differences) < 2 or np.allclose(differences, differences[0]):  # nothing to learn the spread from
         return Paired(differences.mean(), np.nan, np.nan, np.nan)
     test = stats.ttest_1samp(differences, 0)
     return Paired(differences.mean(), *test.confidence_interval(0.95), test.pvalue)
@@ -99,16 +99,16 @@ def rank_correlation(x, y, draws=2000):
     rng = np.random.default_rng(0)
     rho = _spearman(x, y)
     picks = rng.integers(len(x), size=(draws, len(x)))
-    spread = [_spearman(x[pick], y[pick]) for pick in picks]
-    shuffled = np.array([_spearman(x, rng.permutation(y)) for _ in range(draws)])
+    shuffled = _spearman(np.tile(x, (draws, 1)), rng.permuted(np.tile(y, (draws, 1)), axis=1))
     p = (1 + np.sum(np.abs(shuffled) >= abs(rho) - 1e-12)) / (1 + draws)
-    return RankCorrelation(rho, *np.nanquantile(spread, [0.025, 0.975]), p, len(x))
+    return RankCorrelation(rho, *np.nanquantile(_spearman(x[picks], y[picks]), [0.025, 0.975]), p, len(x))
 
 
 def _spearman(x, y):
-    x, y = (stats.rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
-    norm = np.sqrt((x @ x) * (y @ y))
-    return x @ y / norm if norm else np.nan
+    """Correlate the ranks in the last axis; nan where all are equal."""
+    x, y = (stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2 for values in (x, y))
+    norm = np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
+    return (x * y).sum(-1) / np.where(norm > 0, norm, np.nan)
 
 
 def environment():

@@ -43,6 +43,7 @@ def test_differences_are_paired_by_seed():
     assert (found.low, found.high) == pytest.approx((11 - half, 11 + half))
     assert found.p == pytest.approx(2 * stats.t.sf(11 * math.sqrt(3), 2))
     assert math.isnan(paired([1], [2]).low)
+    assert math.isnan(paired([90.1, 80.3], [93.7, 83.9]).p)  # equal, up to rounding
     assert str(paired([1, 2, 4], [1, 1, 1])).startswith("+1.33 (")
 
 
