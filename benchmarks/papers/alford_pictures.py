@@ -71,7 +71,7 @@ def draw_sparse(networks, pruned, slides):
         _axes(ax, f"{model}: sparse from the start, {len(where(rows, method='RadiX-Net', wider=1))} seeds")
         shares = sorted({row["density"] for row in rows})
         ax.set_xticks(shares, [f"{100 * share:g} %" for share in shares])
-        ax.set_xlabel("share of the weights of the sparse layers")
+        ax.set_xlabel("share of the weights of the sparse layers (hollow: the slides)")
         ax.legend(fontsize=8, loc="lower right")
     return figure
 

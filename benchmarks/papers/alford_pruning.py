@@ -72,7 +72,7 @@ def prune_and_train(setting, make, trained, tested, n_steps):
 
     for level in setting["levels"].split():
         graphs = one_time("one-time", level, "layer")
-        anew(randomised(graphs, seed), "random, new start", level)  # what iterative pruning leaves has the same counts
+        anew(randomised(graphs, seed), "random, new start", level)  # iterative pruning leaves as many, or one more
 
         model, pruners = copy.deepcopy(dense), []
 

@@ -5,7 +5,8 @@
 RP (random pruning) and CSP (connection sensitivity, SNIP, on one batch) keep a share of all weights but the
 classifier's; N2NSkip-RP and N2NSkip-CSP as many in all, half of them in skips from layer l to l + 2; ResSkip-RP and
 ResSkip-CSP add identities (l, l + 2) without weights. What is pruned are single weights, for all methods: counts are
-then equal exactly. (The paper cites X-Net for RP, which prunes channels; 2 % of the first layer's are one to four.)
+then equal exactly. (The paper cites X-Net for RP, which prunes channels; 2 % of the first layer's are one to four.) Of grey
+images the first layer, of one input, stays dense.
 
 Controls, at the lowest density and scale "small":
 

@@ -48,7 +48,7 @@ def report(rows, pictures=None):
     expansion(rows)
     correlations(rows)
     pairs(rows)
-    if pictures:
+    if pictures and cases(rows):
         draw(rows, pictures)
 
 

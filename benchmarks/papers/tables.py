@@ -55,7 +55,9 @@ class Paired(NamedTuple):
 
 def paired(a, b):
     differences = np.asarray(a, float) - np.asarray(b, float)
-    if len(differences) < 2 or np.allclose(differences, differences[0]):  # nothing to learn the spread from
+    if len(differences) == 0:
+        return Paired(np.nan, np.nan, np.nan, np.nan)
+    if len(differences) == 1 or np.allclose(differences, differences[0]):  # nothing to learn the spread from
         return Paired(differences.mean(), np.nan, np.nan, np.nan)
     test = stats.ttest_1samp(differences, 0)
     return Paired(differences.mean(), *test.confidence_interval(0.95), test.pvalue)

@@ -9,6 +9,7 @@ batches are split over the processes, and process 0 writes.
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -71,7 +72,7 @@ class Recipe:
     def factor(self, share):
         """Return the factor of the learning rate when this share of the training is done."""
         if self.schedule == "cosine":
-            return (1 + np.cos(np.pi * share)) / 2
+            return (1 + math.cos(math.pi * share)) / 2
         return [factor for begin, factor in self.schedule if begin <= share + 1e-12][-1]
 
     def make_optimizer(self, parameters):

@@ -18,7 +18,7 @@ from benchmarks.papers import training
 from benchmarks.papers.data import Data, Images, batch
 from benchmarks.papers.training import HALVINGS, OutOfTime, Recipe, evaluate, train
 
-RECIPE = Recipe(epochs=3, batch=16, lr=0.1, augment=("flip", "crop"))
+RECIPE = Recipe(epochs=3, batch=16, lr=0.1, schedule="cosine", augment=("flip", "crop"))
 
 
 def images(n, seed):
