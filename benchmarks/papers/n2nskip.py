@@ -5,8 +5,8 @@
 RP (random pruning) and CSP (connection sensitivity, SNIP, on one batch) keep a share of all weights but the
 classifier's; N2NSkip-RP and N2NSkip-CSP as many in all, half of them in skips from layer l to l + 2; ResSkip-RP and
 ResSkip-CSP add identities (l, l + 2) without weights. What is pruned are single weights, for all methods: counts are
-then equal exactly. (The paper cites X-Net for RP, which prunes channels; 2 % of the first layer's are one to four.) Of grey
-images the first layer, of one input, stays dense.
+then equal exactly. (The paper cites X-Net for RP, which prunes channels; 2 % of the first layer's are one to four.) Of
+grey images the first layer, of one input, stays dense.
 
 Controls, at the lowest density and scale "small":
 
@@ -58,7 +58,7 @@ class Scale:
 IMAGES = {"n_train": 2500, "validation": 0.2, "n_test": 2000, "size": 16}
 SCALES = {
     # Pooled five times, 16 x 16 pixels are one, and eight of nine weights of the last kernels would see the margin.
-    "small": Scale(("vgg19",), 8, 32, "cosine", 0.25, 2, IMAGES, True),
+    "small": Scale(("vgg19",), 8, 50, "cosine", 0.25, 2, IMAGES, True),
     "full": Scale(("vgg19", "resnet50"), 300, 128, HALVINGS, 1.0, 1, {}, False),
 }
 FLIPPED = ("cifar10", "cifar100", "folder")  # mirrored digits are other signs
