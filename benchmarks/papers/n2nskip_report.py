@@ -291,9 +291,10 @@ def draw_accuracy(rows, model, left, right):
     for k, (a, b) in enumerate(shown):
         mark = {key: look(b if "ResSkip" in b else a)[key] for key in ("color", "marker")} | {"linestyle": "", "ms": 7}
         x = np.arange(len(PERCENT)) + aside(k, len(shown))
+        right.plot([], label=f"{a} - {b}", **mark)
         for at, one in compared(rows, a, b):
             ends = np.nan_to_num([[one.mean - one.low], [one.high - one.mean]])
-            right.errorbar(x[at], one.mean, yerr=ends, capsize=4, label=None if at else f"{a} - {b}", **mark)
+            right.errorbar(x[at], one.mean, yerr=ends, capsize=4, **mark)
         if a in theirs and b in theirs:
             right.plot(x, np.subtract(theirs[a], theirs[b]), mfc="none", **mark)
     right.axhline(0, color="black", lw=0.8)

@@ -175,8 +175,8 @@ def test_the_tables_say_what_the_rows_say(few_draws, capsys, tmp_path):
     }
 
 
-def test_an_interrupted_study_is_reported(few_draws, capsys):
-    n2nskip_report.report(made_up(1)[:4])
+def test_an_interrupted_study_is_reported(few_draws, capsys, tmp_path):
+    n2nskip_report.report(made_up(1)[:4], tmp_path)
     out = capsys.readouterr().out
     assert "| N2NSkip-RP - RP | 2 % | +4.60 | +1" in out
     assert "CSP - CSP" not in out
