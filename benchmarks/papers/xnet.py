@@ -62,16 +62,18 @@ class Scale:
 
 SCALES = {
     "small": Scale(64, (128, 256, 512, 1024), 4, (64, 256, 1024, 4096), (2, 4, 8, 16), (256, 8, 10), 20, 30, 50,
-                   {"n_train": 4000, "size": 16}),
+                   {"size": 16}),
     "full": Scale(256, (512, 1024, 2048, 4096), 4, (64, 256, 1024, 4096, 16384), (2, 4, 8, 16, 32), (1024, 8, 12), 20,
                   100, 128, {}),
 }  # fmt: skip
+N_TRAIN, EPOCHS = 20_000, 6  # at small scale where there are more than 4,000 digits; about as many steps
 MOST_LAYERS = 64
 
 
 def settings(scale, dataset, seeds):
     its = SCALES[scale]
-    trained = {"dataset": dataset, "epochs": its.epochs}
+    n_train, epochs = (N_TRAIN, EPOCHS) if scale == "small" and dataset != "digits" else (None, its.epochs)
+    trained = {"dataset": dataset, "n_train": n_train, "epochs": epochs}
     cases = [{"part": "depth", "method": method} for method in FAMILIES]
     wide = trained | {"part": "width", "narrow": its.narrow}
     cases += [wide | {"method": "dense", "width": width} for width in (its.narrow, its.widths[-1])]
@@ -85,6 +87,10 @@ def settings(scale, dataset, seeds):
 def run(setting, context):
     its = SCALES[setting["scale"]]
     return {"depth": depths, "width": width, "gradients": gradients}[setting["part"]](setting, context, its)
+
+
+def load(setting, context, its):
+    return context.load(**{"n_train": setting["n_train"]} | its.images)
 
 
 def mlp(data, widths, seed):
@@ -122,7 +128,7 @@ def fit(model, data, recipe, setting, context):
 
 
 def width(setting, context, its):
-    data, seed = context.load(**its.images), setting["seed"]
+    data, seed = load(setting, context, its), setting["seed"]
     narrow = [its.narrow] * its.hidden
 
     def wide(n):
@@ -142,7 +148,7 @@ def width(setting, context, its):
     graphs = [layer.graph for layer in egt.masked_modules(model).values()]
     dead = eg.dead_units(eg.LayeredGraph.from_layers(graphs)).n_dead if graphs else 0
     result = {"parameters": parameters(model), "dead": dead}
-    recipe = Recipe(epochs=its.epochs, batch=its.batch, precision=context.precision)
+    recipe = Recipe(epochs=setting["epochs"], batch=its.batch, precision=context.precision)
     return result | fit(model, data, recipe, setting, context)
 
 
@@ -166,7 +172,7 @@ def depths(setting, context, its):
 
 def gradients(setting, context, its):
     """Return by layer the share of pairs (unit, input) with a path, and with a gradient before and after training."""
-    data = context.load(**its.images)
+    data = load(setting, context, its)
     n, degree, layers = its.deep
     edges = [degree * units for units in [int(np.prod(data.shape)), *[n] * (layers - 1)]]
     model = wire(mlp(data, [n] * layers, setting["seed"]), setting["method"], edges, setting["seed"])
@@ -176,7 +182,7 @@ def gradients(setting, context, its):
     some = torch.linspace(0, len(data.test.y) - 1, its.n_images).long()
     x, _ = batch(data.test, some, data, torch.device("cpu"))
     result["before"] = gradient_shares(model, x)
-    recipe = Recipe(epochs=its.epochs, batch=its.batch, optimizer="adamw", lr=1e-3, precision=context.precision)
+    recipe = Recipe(epochs=setting["epochs"], batch=its.batch, optimizer="adamw", lr=1e-3, precision=context.precision)
     result |= fit(model, data, recipe, setting, context)
     return result | {"after": gradient_shares(model, x)}
 
