@@ -82,7 +82,7 @@ def run(setting, context):
     if setting["part"] == "sparse":
         return sparse_from_the_start(setting, make, trained)
     n_steps = recipe.n_steps(data)
-    return prune_and_train(setting, make, trained, tested, n_steps) | {"n_steps": n_steps, "data": data.describe()}
+    return prune_and_train(setting, make, trained, tested, n_steps) | {"n_steps": n_steps}
 
 
 if __name__ == "__main__":

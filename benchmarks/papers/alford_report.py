@@ -58,7 +58,7 @@ def report(rows, pictures):
         published = PUBLISHED.get((of_model[0]["dataset"], model), {})
         pruned, sparse = where(of_model, part="pruning"), where(of_model, part="sparse")
         if pruned:
-            print(f"\n## {model}: {len(pruned)} seeds, {pruned[0]['n_steps']} steps a training\n\n{pruned[0]['data']}")
+            print(f"\n## {model}: {len(pruned)} seeds, {pruned[0]['n_steps']} steps a training")
             regimes_table(model, pruned, published)
             differences_table(model, pruned)
         if sparse:

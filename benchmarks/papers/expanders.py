@@ -267,7 +267,6 @@ def trained(setting, context):
     return {
         "accuracy": evaluate(model, data.test, data, context.device, recipe),
         "train": rows[-1]["train"],
-        "data": data.describe(),
         "edges": sum(g.n_edges for g in body),
         "ratio": float(np.mean([eg.spectral_gap(g).sigma2_normalised for g in body])),
         "mixing": mixing(body),

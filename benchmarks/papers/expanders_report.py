@@ -44,7 +44,6 @@ def report(rows, pictures=None):
         if pictures:
             draw(of, title, pictures / f"expanders-{model}-{of[0]['n']}.png")
     pooled(rows)
-    print("", *dict.fromkeys(row["data"] for row in rows), sep="\n")
     print(NOTES)
 
 

@@ -59,8 +59,9 @@ def main(doc, settings, run, report, arguments=None):
     rows = [rows[key(setting)] for setting in wanted if key(setting) in rows]
     seconds, used = (sum(row[name] for row in rows) for name in ("seconds", "processor_seconds"))
     print(f"{len(rows)} of {len(wanted)} runs, {seconds:.0f} s in all, {used:.0f} s of processors.")
-    for made_with in sorted({row["made_with"] for row in rows}):
-        print(made_with)
+    for known in ("made_with", "data"):
+        for line in sorted({row[known] for row in rows if row.get(known)}):
+            print(f"\n{line}")
     if rows:
         report(rows, options.pictures)
 
@@ -89,10 +90,9 @@ def _do(missing, run, options, path, rank, n_wanted):
     deadline = time.time() + 60 * options.minutes if options.minutes else None
     job = partial(_one, run, options, deadline)
     begun, made_with = time.time(), f"{environment()}, {options.device}, {options.precision}"
-    for done, (setting, result, seconds, used) in enumerate(_results(job, missing, options.processes), start=1):
+    for done, (setting, result, known) in enumerate(_results(job, missing, options.processes), start=1):
         if rank == 0:
-            row = {"setting": setting, "result": result, "made_with": made_with}
-            row |= {"seconds": seconds, "processor_seconds": used}
+            row = {"setting": setting, "result": result, "made_with": made_with} | known
             with path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             if sys.stderr.isatty():
@@ -102,17 +102,23 @@ def _do(missing, run, options, path, rank, n_wanted):
 
 
 def _one(run, options, deadline, setting):
-    """Return the setting, its result, the seconds and those of the processor; None for the result if time is up."""
+    """Return the setting, its result (None if time is up), and what the row should say besides."""
     if agreed(deadline is not None and time.time() > deadline, options.device):
-        return setting, None, 0.0, 0.0
-    load = partial(_load, options.dataset, options.data, options.device)
+        return setting, None, {}
+    known = {"data": None}
+
+    def load(**choice):
+        data = _load(options.dataset, options.data, options.device, **choice)
+        known["data"] = data.describe()
+        return data
+
     context = Context(folder_of(options.out, setting), load, options.device, options.precision, deadline)
     begun, used = time.time(), time.process_time()
     try:
         result = run(setting, context)
     except OutOfTime:
         result = None
-    return setting, result, time.time() - begun, time.process_time() - used
+    return setting, result, known | {"seconds": time.time() - begun, "processor_seconds": time.process_time() - used}
 
 
 def _results(job, missing, processes):

@@ -121,7 +121,7 @@ def fit(model, data, recipe, setting, context):
     epochs = train(model, data, recipe, seed=setting["seed"], **how)
     egt.to_masked(model)
     accuracy = evaluate(model, data.test, data, context.device)
-    return {"accuracy": accuracy, "train": epochs[-1]["train"], "data": data.describe()}
+    return {"accuracy": accuracy, "train": epochs[-1]["train"]}
 
 
 # --- (a) ---

