@@ -212,7 +212,7 @@ def draw(rows, title, path):
                 point = ax.errorbar(*at, np.std(y, ddof=1) if len(y) > 1 else None, fmt=marker, color=colour, capsize=2,
                                     mfc="none" if order else colour, markersize=10 if marker == "*" else 7)  # fmt: skip
                 drawn[(base if base in STYLES else family) + (f", {order}" if order else "")] = point
-                ax.annotate(amount, at, xytext=(5, -9), textcoords="offset points", fontsize=6)
+                ax.annotate("" if order else amount, at, xytext=(5, -9), textcoords="offset points", fontsize=7)
                 if family == "parts" and not order:
                     doses.append(at)
             if doses:

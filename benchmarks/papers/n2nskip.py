@@ -99,6 +99,7 @@ def run(setting, context):
     recipe = Recipe(
         epochs=setting["epochs"],
         batch=its.batch,
+        nesterov=False,
         schedule=its.schedule,
         augment=() if setting["dataset"] not in FLIPPED else ("flip",) if its.controls else ("crop", "flip"),
         precision=context.precision,
@@ -107,8 +108,10 @@ def run(setting, context):
     rows = train(model, data, recipe, **how)
     result = {"accuracy": evaluate(model, data.test, data, context.device)}
     result |= {"curve": [row["validation"] for row in rows], "train": rows[-1]["train"]}
-    kept = sum(int(layer.mask.sum()) for layer in egt.masked_modules(model).values())
+    masks = [layer.mask for layer in egt.masked_modules(model).values()]
+    kept = sum(int(mask.sum()) for mask in masks)
     result |= {"weights": kept or possible, "possible": possible, "dead": eg.dead_units(before["binary"]).n_dead}
+    result["parameters"] = models.n_parameters(model) - sum(mask.numel() for mask in masks) + kept
     if setting["part"] == "methods":
         result |= heat(before | graphs(model, data, {"L1 after": "l1"}), setting, context)
     return result
@@ -138,6 +141,9 @@ def wire(model, setting, data):
     if skip == "N2NSkip":
         how = {"criterion": "snip", **scored} if base == "CSP" else {"pattern": "weight", "budget": budget}
         egt.add_n2nskip(model, **example, **how, **kept)
+        for name, layer in egt.masked_modules(model).items():
+            if name.startswith("n2nskip."):  # drawn by PyTorch's law: a sixth of the variance of He's, the layers'
+                layer.weight.data.mul_(6**0.5)
     elif base == "CSP":
         egt.prune(model, "snip", **scored, **kept)
     else:

@@ -141,9 +141,17 @@ def budgets(rows, model):
         its = where(rows, density=density)
         counts = sorted({f"{row['weights']:,}" for row in its})
         dead = [mean_of(all_of(of(its, method, density), "dead"), 1) for method in METHODS]
-        lines.append([percent, f"{round(density * its[0]['possible']):,}" if its else "", " / ".join(counts), *dead])
-    heads = ["density", "weights asked for", "kept, all methods", *(f"dead, {method}" for method in METHODS)]
+        asked = f"{round(density * its[0]['possible']):,}" if its else ""
+        every = [of(its, method, density)[:1] for method in ("RP", "N2NSkip-RP")]
+        lines.append(
+            [percent, asked, " / ".join(counts), *(f"{one['parameters']:,}" for few in every for one in few), *dead]
+        )
+    heads = ["density", "weights asked for", "kept, all methods", "parameters, RP", "parameters, N2NSkip-RP"]
+    heads += [f"dead, {method}" for method in METHODS]
     table(f"{NAMES[model]}: weights that are left, and channels without a path from input to output", heads, lines)
+    print(
+        "\nWeights are equal. Of parameters N2NSkip has more: every skip of a convolution has a BatchNorm of its own."
+    )
 
 
 # --- heat ---

@@ -94,6 +94,17 @@ def test_the_other_initial_scale_is_that_of_sparsify(data):
             torch.testing.assert_close(ours, theirs)
 
 
+def test_skips_start_by_the_law_of_layers(data):
+    model = wired(data, "N2NSkip-RP", density=0.1)
+    scales = {}
+    for name, layer in egt.masked_modules(model).items():
+        inputs = layer.mask.flatten(1).sum(1).view(-1, *[1] * (layer.weight.ndim - 1))
+        kind = "skips" if name.startswith("n2nskip.") else "layers"
+        scales.setdefault(kind, []).append((layer.weight.detach() * inputs.sqrt())[layer.mask])
+    for values in scales.values():
+        assert torch.cat(values).square().mean().item() == pytest.approx(2, rel=0.05)  # He: 2 / inputs
+
+
 def test_csp_leaves_the_scale_of_skips(data):
     ours, other = wired(data, "N2NSkip-CSP"), wired(data, "N2NSkip-CSP")
     n2nskip.start_as_the_other(other, "N2NSkip-CSP")
@@ -134,6 +145,7 @@ def test_a_reference_that_is_missing_is_trained(data, tiny, tmp_path):
     )
     assert alone["weights"] == round(0.05 * alone["possible"])
     assert dense["weights"] == dense["possible"] == alone["possible"]
+    assert dense["parameters"] - dense["weights"] == alone["parameters"] - alone["weights"] > 0
     assert len(alone["curve"]) == 2
 
 
@@ -145,7 +157,7 @@ def made_up(seeds=3):
         noise = 0.01 * ((7 * setting["seed"] + 5 * METHODS.index(setting["method"])) % 11 if base != "dense" else 0)
         accuracy = 80 + 10 * setting["density"] + {"N2NSkip": 1, "ResSkip": -2}.get(skip, 0) + noise
         row = {"accuracy": accuracy, "curve": [accuracy - 9, accuracy], "train": 90.0, "possible": 1000, "dead": 3}
-        row["weights"] = round(1000 * setting["density"])
+        row["weights"] = row["parameters"] = round(1000 * setting["density"])
         labels, readings = n2nskip_report.LABELS, n2nskip_report.READINGS
         row["F"] = {reading: [100 - accuracy] * len(labels) for reading in readings}
         row["scree"] = row["times"] = {reading: [0.5] * (len(labels) - 1) for reading in readings}
@@ -168,7 +180,7 @@ def test_the_tables_say_what_the_rows_say(few_draws, capsys, tmp_path):
     assert abs(float(ours.split()[0]) - 1) < 0.15
     line = next(line for line in out.splitlines() if line.startswith("| N2NSkip-CSP - ResSkip-CSP | 5 % |"))
     assert abs(float(line.split("|")[4].split()[0]) - 3) < 0.15
-    assert "| 2 % | 20 | 20 | 3.0" in out
+    assert "| 2 % | 20 | 20 | 20 | 20 | 3.0" in out
     assert "| -1.00 (-1.00 .. -1.00; p = 0.05; n = 54) | -1.00 (-1.00 .. -1.00; p = 0.05; n = 54) |" in out
     assert {path.name for path in tmp_path.iterdir()} == {
         f"n2nskip-vgg19-{what}.png" for what in ("accuracy", "epochs", "heat")
