@@ -51,14 +51,17 @@ def main(doc, settings, run, report, arguments=None):
     path = options.out / "rows.jsonl"
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.report:
-        with _all_processes() as rank, _alone(options.out, rank):
-            _do([s for s in wanted if key(s) not in rows_of(path)], run, options, path, rank, len(wanted))
+        with _all_processes(options.device) as (rank, world), _alone(options, rank, world):
+            done = rows_of(path)
+            if world > 1:
+                distributed.barrier()  # all have read before one writes
+            _do([setting for setting in wanted if key(setting) not in done], run, options, path, rank, len(wanted))
         if rank:
             return
     rows = rows_of(path)
     rows = [rows[key(setting)] for setting in wanted if key(setting) in rows]
     seconds, used = (sum(row[name] for row in rows) for name in ("seconds", "processor_seconds"))
-    print(f"{len(rows)} of {len(wanted)} runs, {seconds:.0f} s in all, {used:.0f} s of processors.")
+    print(f"{len(rows)} of {len(wanted)} runs; where they were finished: {seconds:.0f} s, {used:.0f} s of processors.")
     for known in ("made_with", "data"):
         for line in sorted({row[known] for row in rows if row.get(known)}):
             print(f"\n{line}")
@@ -89,7 +92,9 @@ def _do(missing, run, options, path, rank, n_wanted):
         os.truncate(path, text.rfind(b"\n") + 1)
     deadline = time.time() + 60 * options.minutes if options.minutes else None
     job = partial(_one, run, options, deadline)
-    begun, made_with = time.time(), f"{environment()}, {options.device}, {options.precision}"
+    threads = torch.get_num_threads() if options.processes == 1 else 1
+    made_with = f"{environment()}, {options.device}, {options.precision}, {threads} threads a run"
+    begun = time.time()
     for done, (setting, result, known) in enumerate(_results(job, missing, options.processes), start=1):
         if rank == 0:
             row = {"setting": setting, "result": result, "made_with": made_with} | known
@@ -123,8 +128,7 @@ def _one(run, options, deadline, setting):
 
 def _results(job, missing, processes):
     """Yield what is finished, as it comes."""
-    processes = min(processes, len(missing))
-    if processes <= 1:
+    if processes == 1:
         yield from (found for found in map(job, missing) if found[1] is not None)
         return
     with (
@@ -154,33 +158,45 @@ def _load(dataset, folder, device, **options):
     x = data.train.x
     if device == "cpu" or not isinstance(x, torch.Tensor) or x.numel() > torch.cuda.mem_get_info()[0] / 2:
         return data
-    return replace(data, **{part: getattr(data, part).to(device) for part in ("train", "validation", "test")})
+    parts = {part: getattr(data, part) for part in ("train", "validation", "test")}
+    return replace(data, **{part: datasets.Images(*(its.to(device) for its in both)) for part, both in parts.items()})
 
 
 @contextmanager
-def _all_processes():
-    """Join the processes of torchrun, if there are any; give this one's rank."""
+def _all_processes(device):
+    """Join the processes of torchrun, if there are any; give this one's rank, and their number."""
     if "WORLD_SIZE" not in os.environ:
-        yield 0
+        yield 0, 1
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if device != "cpu":
+        torch.cuda.set_device(device)
+    distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     try:
-        yield distributed.get_rank()
+        yield distributed.get_rank(), distributed.get_world_size()
     finally:
         distributed.destroy_process_group()
 
 
 @contextmanager
-def _alone(folder, rank):
-    """Hold the folder, so that no two commands do the same runs."""
-    with (folder / "lock").open("w") as file:
+def _alone(options, rank, world):
+    """Hold the folder, so that no two commands do the same runs, and none mixes runs made in different ways."""
+    ours = (
+        f"{options.dataset} of {options.data}, {options.device.split(':')[0]}, {options.precision}, {world} at a run\n"
+    )
+    with (options.out / "made as").open("a+") as file:
         try:
             if rank == 0:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SystemExit(f"another command is at work in {folder}; wait for it, or give another --out") from None
+            raise SystemExit(f"another command is at work in {options.out}; wait, or give another --out") from None
+        file.seek(0)
+        if (theirs := file.read()) not in ("", ours):
+            raise SystemExit(
+                f"{options.out} holds runs of {theirs.strip()}; these are {ours.strip()}: give another --out"
+            )
+        if not theirs and rank == 0:
+            file.write(ours)
+            file.flush()
         yield
 
 

@@ -94,14 +94,18 @@ class RankCorrelation(NamedTuple):
         return f"{self.rho:+.2f} ({self.low:+.2f} .. {self.high:+.2f}; p = {self.p:.2g}; n = {self.n})"
 
 
-def rank_correlation(x, y, draws=2000):
+def rank_correlation(x, y, draws=2000, groups=None):
+    """Correlate; `groups` of values that were made alike, such as ranks within each: p permutes within them."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return RankCorrelation(np.nan, np.nan, np.nan, np.nan, len(x))
     rng = np.random.default_rng(0)
     rho = _spearman(x, y)
     picks = rng.integers(len(x), size=(draws, len(x)))
-    shuffled = _spearman(np.tile(x, (draws, 1)), rng.permuted(np.tile(y, (draws, 1)), axis=1))
+    groups = np.zeros(len(x), int) if groups is None else np.unique(groups, return_inverse=True)[1]
+    others = np.empty((draws, len(x)))
+    others[:, np.argsort(groups)] = y[np.argsort(groups + rng.random((draws, len(x))), axis=1)]
+    shuffled = _spearman(np.tile(x, (draws, 1)), others)
     p = (1 + np.sum(np.abs(shuffled) >= abs(rho) - 1e-12)) / (1 + draws)
     return RankCorrelation(rho, *np.nanquantile(_spearman(x[picks], y[picks]), [0.025, 0.975]), p, len(x))
 

@@ -1,8 +1,8 @@
 """Training one network, so that being killed costs seconds: the harness of all experiments.
 
 A run is a function of its seed, at any point: the order of the images is drawn from (seed, epoch), augmentation from
-(seed, step), so that a checkpoint needs no state of a generator, and a run that was killed and goes on ends in the
-same weights, bit for bit, as one that was not.
+(seed, step), so that a checkpoint needs no state of a generator. On a CPU, with as many threads, a run that was killed
+and goes on ends in the same weights, bit for bit, as one that was not.
 
 In the folder of a run: `checkpoint.pt`, replaced as a whole, and `log.jsonl`, one line an epoch. Under torchrun the
 batches are split over the processes, and process 0 writes.
@@ -105,14 +105,21 @@ def train(model, data, recipe, *, seed, folder, device="cpu", deadline=None, pru
 
     def save():
         nonlocal saved
-        saved = time.time()
+        saved, total = time.time(), _total(sums)
         if rank == 0:
             state = {"key": key, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-            state |= {"rows": rows, "sums": sums.cpu(), "spent": spent + saved - begun}
+            state |= {"rows": rows, "sums": total.cpu(), "spent": spent + saved - begun}
             state["pruning"] = pruner.state_dict() if pruner else None
             _replace(folder / "checkpoint.pt", lambda path: torch.save(state, path))
             lines = "".join(json.dumps(row) + "\n" for row in rows)
             _replace(folder / "log.jsonl", lambda path: path.write_text(lines))
+        if world > 1:
+            distributed.barrier()  # nobody reads what is not written yet
+
+    def due():
+        """Return 2 if time is up, 1 if the last checkpoint is old."""
+        late = deadline is not None and time.time() > deadline
+        return agreed(2 if late else int(time.time() - saved > EVERY), device)
 
     begun = saved = time.time()
     while step < n_steps:
@@ -140,25 +147,21 @@ def train(model, data, recipe, *, seed, folder, device="cpu", deadline=None, pru
             right = (logits.detach().argmax(1) == y).sum()
             sums += torch.stack([loss.detach().double() * len(y), right.double(), right.new_tensor(len(y)).double()])
             step += 1
-            if step % per_epoch and step % 10 == 0:  # a checkpoint within the epoch
-                late = agreed(deadline is not None and time.time() > deadline, device)
-                if late or time.time() - saved > EVERY:
-                    save()
-                if late:
+            if step % per_epoch and step % 10 == 0 and (what := due()):
+                save()
+                if what == 2:
                     raise OutOfTime(folder)
-        if world > 1:
-            distributed.all_reduce(sums)
-        loss, right, seen = sums.tolist()
+        loss, right, seen = _total(sums).tolist()
         row = {"epoch": epoch + 1, "step": step, "loss": loss / seen, "train": 100 * right / seen}
         row["validation"] = evaluate(model, data.validation, data, device, recipe)
         row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": spent + time.time() - begun}
         rows.append(row)
         sums = torch.zeros_like(sums)
         _tell(folder, recipe, row, rank)
-        late = agreed(deadline is not None and time.time() > deadline, device)
-        if late or step == n_steps or time.time() - saved > EVERY:
+        what = due()
+        if what or step == n_steps:
             save()
-        if late and step < n_steps:
+        if what == 2 and step < n_steps:
             raise OutOfTime(folder)
     return rows
 
@@ -182,7 +185,7 @@ def _resume(model, optimizer, pruning, folder, key, device):
     path, sums = folder / "checkpoint.pt", torch.zeros(3, dtype=torch.float64, device=device)
     if not path.exists():
         return 0, [], sums, 0.0, pruning and pruning(model, optimizer)
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if state["key"] != key:
         raise ValueError(f"{folder} holds a run of {state['key']}, and this one is {key}; give it another folder")
     egt.load_state_dict(model, state["model"])
@@ -190,7 +193,7 @@ def _resume(model, optimizer, pruning, folder, key, device):
     pruner = pruning and pruning(model, optimizer)
     if pruner:
         pruner.load_state_dict(state["pruning"])
-    if _place()[0] == 0:  # the sums are those of process 0
+    if _place()[0] == 0:  # the sums are those of all
         sums += state["sums"].to(device)
     return state["step"], state["rows"], sums, state["spent"], pruner
 
@@ -209,13 +212,21 @@ def _wrapped(model, device, world):
     return nn.parallel.DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
 
 
-def agreed(late, device):
-    """Return what process 0 says, so that all of them stop together."""
+def agreed(answer, device):
+    """Return the number that process 0 says, so that all of them stop together."""
     if _place()[1] == 1:
-        return late
-    answer = torch.tensor(late, dtype=torch.int32, device=device)
+        return answer
+    answer = torch.tensor(answer, dtype=torch.int32, device=device)
     distributed.broadcast(answer, 0)
-    return bool(answer)
+    return answer.item()
+
+
+def _total(sums):
+    """Add up those of all processes."""
+    if _place()[1] > 1:
+        sums = sums.clone()
+        distributed.all_reduce(sums)
+    return sums
 
 
 def _fetched(fetch, jobs, images):

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from benchmarks.papers import runs
 from benchmarks.papers.runs import main, rows_of
 from tests.papers import tiny
 
@@ -92,11 +93,29 @@ def test_the_deadline_stops_without_losing_anything(tmp_path, capsys):
 
 
 def test_two_commands_do_not_work_in_one_folder(tmp_path):
-    with (tmp_path / "lock").open("w") as file:
+    with (tmp_path / "made as").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(SystemExit, match="another command is at work"):
             do(tmp_path)
     do(tmp_path)
+
+
+def test_runs_of_different_kinds_are_not_mixed(tmp_path):
+    do(tmp_path, "--seeds", "1")
+    with pytest.raises(
+        SystemExit, match=r"holds runs of digits of None, cpu, float32, 1 at a run; these are .* bfloat16"
+    ):
+        do(tmp_path, "--precision", "bfloat16")
+    assert len(results(tmp_path)) == 2
+
+
+def test_images_are_moved_to_where_they_are_used(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10**9, 10**9))
+    data = runs._load("digits", None, "meta")
+    for images in (data.train, data.validation, data.test):
+        assert images.x.device.type == images.y.device.type == "meta"
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10**3, 10**3))  # no room
+    assert runs._load("digits", None, "meta", n_train=100).train.x.device.type == "cpu"
 
 
 def test_torchrun_trains_each_run_by_all_processes(tmp_path):

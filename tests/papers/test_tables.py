@@ -74,6 +74,14 @@ def test_rank_correlation_tells_order_from_noise():
     assert noise.p > 0.05
 
 
+def test_permutations_stay_within_groups():
+    groups = np.repeat([0, 1], 8)
+    x, y = groups + np.tile(np.arange(8) / 100, 2), groups + np.tile([3, 1, 6, 0, 7, 2, 5, 4], 2) / 100
+    assert rank_correlation(x, y).p < 0.01  # the groups alone make it
+    assert rank_correlation(x, y, groups=groups).p > 0.05
+    assert rank_correlation(x, x, groups=["b"] * 8 + ["a"] * 8).p < 0.01
+
+
 def test_tables_and_rows(capsys):
     rows = [{"method": "a", "d": 3, "seed": 1}, {"method": "a", "d": 3, "seed": 0}, {"method": "b", "d": 3, "seed": 0}]
     assert [row["seed"] for row in where(rows, method="a", d=3)] == [0, 1]
