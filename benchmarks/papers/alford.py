@@ -12,7 +12,8 @@ number of steps. Decided here, where the slides are silent: networks that are pr
 twice as long as those that start anew, so each is compared with a dense network of as many steps; pruning is by
 magnitude, of all layers, each to the same sparsity (the slides show a threshold for each layer), or all weights
 together as a control. `--scale full` has the slides' 15,000 steps. Small: 1,080 for LeNet-300-100; 630 for LeNet-5, of
-half the width, on images of 14 x 14 pixels; on CIFAR-10 675, on 16 x 16.
+half the width, on images of 14 x 14 pixels; on CIFAR-10 675, on 16 x 16. His CIFAR-10 images were cropped to 24 x 24,
+ours are scaled down to that at full scale.
 """
 
 import torch

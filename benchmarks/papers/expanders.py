@@ -265,7 +265,7 @@ def trained(setting, context):
     rows = train(model, data, recipe, seed=setting["seed"], deadline=context.deadline, **where)
     body = graphs[1:-1]
     return {
-        "accuracy": evaluate(model, data.test, data, context.device, recipe),
+        "accuracy": evaluate(model, data.test, data, context.device),
         "train": rows[-1]["train"],
         "edges": sum(g.n_edges for g in body),
         "ratio": float(np.mean([eg.spectral_gap(g).sigma2_normalised for g in body])),

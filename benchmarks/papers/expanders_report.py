@@ -27,7 +27,7 @@ of an image. With narrow ends a class cannot use a pixel that does not reach it,
 lost is first of all information; how well a network mixes shows by itself only where reach is complete. Depth changes
 the number of edges: compare within a column. No weight leads around a layer (no residuals). Rank correlations take
 networks as independent, though those of one wiring are alike, so their p are too small; that of the means is not.
-Nothing was tuned but the epochs, to the time there was; for the cnn, 2 of them left it at 60 %, and 4 were taken."""
+Nothing was tuned but the epochs, to the time there was. The p of the last table are not corrected."""
 
 
 def report(rows, pictures=None):

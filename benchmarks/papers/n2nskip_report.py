@@ -1,9 +1,8 @@
 """The tables and pictures of `n2nskip`: the paper's accuracies and heat beside ours, and what else explains gains."""
 
 import numpy as np
-from scipy import stats
 
-from benchmarks.papers.tables import holm, mean_of, paired_rows, rank_correlation, table, where
+from benchmarks.papers.tables import holm, mean_of, paired_rows, rank_correlation, ranks_within, table, where
 
 METHODS = ("RP", "N2NSkip-RP", "ResSkip-RP", "CSP", "N2NSkip-CSP", "ResSkip-CSP")
 PERCENT = {0.1: "10 %", 0.05: "5 %", 0.02: "2 %"}
@@ -181,15 +180,6 @@ def short(values, digits=2):
     return f"{np.mean(values):.{digits}g}" + (f" ({low} .. {high})" if low != high else "")
 
 
-def within(groups, values):
-    """Return ranks within a group, centred and scaled to -1 .. 1: groups can then be pooled."""
-    ranks, groups, values = np.empty(len(values)), np.asarray(groups), np.asarray(values, float)
-    for group in np.unique(groups):
-        its = groups == group
-        ranks[its] = (2 * stats.rankdata(values[its]) - its.sum() - 1) / max(1, its.sum() - 1)
-    return ranks
-
-
 def correlations(rows, model):
     pruned = [row for row in rows if row["method"] != "dense"]
     density, accuracy = np.array(all_of(pruned, "density")), np.array(all_of(pruned, "accuracy"))
@@ -197,7 +187,7 @@ def correlations(rows, model):
     for reading in READINGS:
         for at, label in enumerate(LABELS):
             distance = np.array([row["F"][reading][at] for row in pruned])
-            pooled = rank_correlation(within(density, distance), within(density, accuracy))
+            pooled = rank_correlation(ranks_within(density, distance), ranks_within(density, accuracy), groups=density)
             lines.append([TITLES[reading], label, pooled, rank_correlation(distance, accuracy)])
     heads = ["edges", "t", "ranks within a density, pooled", "all runs"]
     table(f"{NAMES[model]}: Spearman's rank correlation of F and test accuracy, over runs", heads, lines)

@@ -5,7 +5,7 @@
 VGG16 wired per channel by three families, the first convolution too, the classifier dense, a degree d in every layer:
 
 (a) equal edges, RReg's d * max(inputs, outputs) in every layer for all three;
-(b) the paper's edges: RReg's are those of (a), X-Net and Random have d * inputs, half as many where a layer widens;
+(b) the paper's edges: RReg's are those of (a), X-Net and Random have d * inputs, fewer where a layer widens;
 (c) the paper's edges and the mask of its released code, which leaks: masks are applied when layers are built, weights
     are then drawn anew, and the forward pass uses all of them. What is off the mask gets no gradient, and fades by
     weight decay alone. A short training barely fades it, so there is a variant that fades it by as much as the paper's
@@ -31,7 +31,7 @@ import expandergraphs as eg
 import expandergraphs_torch as egt
 from benchmarks.papers import models, runs
 from benchmarks.papers.data import batch
-from benchmarks.papers.rreg_report import report
+from benchmarks.papers.rreg_report import STANDS_FOR, report
 from benchmarks.papers.training import HALVINGS, Recipe, evaluate, train
 from expandergraphs.report import degrees_of
 
@@ -49,17 +49,17 @@ class Scale:
     width: float
     pairs: dict  # dense network, the one to make as small as it, the width of both
     images: dict
-    time_limit: float | None  # seconds to measure the expansion of a layer
+    time_limit: float | None  # seconds to measure the expansion of a layer: with one, its ends depend on the machine
 
 
 SCALES = {
     "small": Scale(
-        (15, 8, 5, 3), (8, 3), 7, 50, "cosine", 0.125,
+        tuple(STANDS_FOR["small"]), (8, 3), 7, 50, "cosine", 0.125,
         {"depth": ("resnet18", "resnet34", 0.125), "width": ("wrn-16-2", "wrn-16-5", 0.25)},
         {"n_train": 5000, "n_test": 2000, "size": 16}, None,
     ),
     "full": Scale(
-        (60, 30, 15, 3), (60, 30, 15, 3), 300, 128, HALVINGS, 1.0,
+        tuple(STANDS_FOR["full"]), tuple(STANDS_FOR["full"]), 300, 128, HALVINGS, 1.0,
         {"depth": ("resnet50", "resnet152", 1.0), "width": ("wrn-28-4", "wrn-28-10", 1.0)},
         {}, 5.0,
     ),
@@ -130,10 +130,10 @@ def run(setting, context):
         result |= {"remaining": remaining, "parameters": round(remaining / 100 * result["dense_parameters"])}
         if setting["part"] == "leak":
             return result | leaking(model, wired, data, recipe, setting["leak"], how)
-        if setting["part"] == "families":
-            result["layers"] = [measure(layer.graph, its.time_limit) for layer in egt.masked_modules(wired).values()]
         model = wired
         train(model, data, recipe, **how)
+        if setting["part"] == "families":
+            result["layers"] = [measure(layer.graph, its.time_limit) for layer in egt.masked_modules(wired).values()]
     return result | {"accuracy": evaluate(model, data.test, data, context.device)}
 
 
@@ -210,13 +210,14 @@ class Leak:
     """
 
     def __init__(self, model, masks, more):
-        self.more, self.off = more, []
-        for name, mask in masks.items():
-            weight = model.get_submodule(name).weight
-            weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
-            self.off.append((weight, ~mask))
+        self.more = more
+        self.off = [(model.get_submodule(name).weight, ~mask) for name, mask in masks.items()]
+        for k, (weight, _) in enumerate(self.off):
+            weight.register_hook(lambda gradient, k=k: gradient.masked_fill(self.off[k][1], 0.0))
 
     def __call__(self, model, optimizer):
+        """Follow the model to its device."""
+        self.off = [(weight, off.to(weight.device)) for weight, off in self.off]
         self.optimizer = optimizer
         return self
 
@@ -225,17 +226,17 @@ class Leak:
         if self.more:
             keep = math.exp(-self.more * self.optimizer.param_groups[0]["lr"])
             for weight, off in self.off:
-                weight.mul_(torch.where(off.to(weight.device), keep, 1.0))
+                weight.mul_(torch.where(off, keep, 1.0))
 
     @torch.no_grad()
     def norm(self):
-        return math.sqrt(sum((weight * off.to(weight.device)).square().sum().item() for weight, off in self.off))
+        return math.sqrt(sum((weight * off).square().sum().item() for weight, off in self.off))
 
     @torch.no_grad()
     def close(self):
         """Apply the mask at last."""
         for weight, off in self.off:
-            weight.masked_fill_(off.to(weight.device), 0.0)
+            weight.masked_fill_(off, 0.0)
 
     def state_dict(self):  # all there is to know is in the weights
         return {}

@@ -1,7 +1,6 @@
 """The tables and pictures of `rreg`: the paper's beside ours, what the leak leaves, expansion, depth and width."""
 
 import numpy as np
-from scipy import stats
 
 from benchmarks.papers.tables import (
     delta_r,
@@ -10,6 +9,7 @@ from benchmarks.papers.tables import (
     mean_of,
     paired_rows,
     rank_correlation,
+    ranks_within,
     table,
     where,
 )
@@ -20,12 +20,15 @@ SETTINGS = {
     "b": {"random": "left", "left_regular": "left", "regular": "max"},
 }
 TITLES = {"a": "(a) equal edges", "b": "(b) the paper's edges"}
-DEGREES = (60, 30, 15, 3)  # the paper's, for which ours stand in this order
-PAPER = {  # parameters left in %, accuracies of Random, X-Net, RReg
-    "cifar10": ((13.79, 93.50, 93.46, 93.50), (7.07, 92.51, 92.65, 93.05), (3.62, 91.30, 91.38, 91.50),
-                (0.79, 85.81, 86.06, 87.02)),
-    "cifar100": ((13.79, 72.97, 72.73, 72.72), (7.07, 69.81, 69.80, 70.15), (3.62, 66.58, 66.81, 67.72),
-                 (0.79, 56.98, 56.69, 59.61)),
+STANDS_FOR = {  # the paper's degree that one of ours stands for
+    "small": {15: 60, 8: 30, 5: 15, 3: 3},
+    "full": {60: 60, 30: 30, 15: 15, 3: 3},
+}
+PAPER = {  # by degree: parameters left in %, accuracies of Random, X-Net, RReg
+    "cifar10": {60: (13.79, 93.50, 93.46, 93.50), 30: (7.07, 92.51, 92.65, 93.05), 15: (3.62, 91.30, 91.38, 91.50),
+                3: (0.79, 85.81, 86.06, 87.02)},
+    "cifar100": {60: (13.79, 72.97, 72.73, 72.72), 30: (7.07, 69.81, 69.80, 70.15), 15: (3.62, 66.58, 66.81, 67.72),
+                 3: (0.79, 56.98, 56.69, 59.61)},
 }  # fmt: skip
 DENSE = {"cifar10": 94.24, "cifar100": 74.16}
 PAIRS = {  # the poster's, on a data set that it does not name there
@@ -55,7 +58,7 @@ def report(rows, pictures=None):
 def cases(rows):
     """Return the degrees of the VGG runs, largest first, each with the one of the paper that it stands for."""
     degrees = sorted({row["degree"] for row in where(rows, part="families") if row["method"] != "dense"}, reverse=True)
-    return dict(zip(degrees, DEGREES, strict=False))
+    return {degree: STANDS_FOR[rows[0]["scale"]][degree] for degree in degrees}
 
 
 def of(rows, setting, method, degree):
@@ -77,7 +80,8 @@ def compare(rows):
     dense = where(rows, part="families", method="dense")
     cell = mean_of(all_of(dense, "accuracy"))
     lines = [["Original", "-", "100", DENSE[name], "-", "-", "-", *["100", cell, "-", "-"] * 2]]
-    for (degree, theirs), (left, *accuracies) in zip(cases(rows).items(), published, strict=False):
+    for degree, theirs in cases(rows).items():
+        left, *accuracies = published[theirs]
         columns = {"paper": accuracies}
         for setting in SETTINGS:
             columns[setting] = [mean(all_of(of(rows, setting, method, degree), "accuracy")) for method in NAMES]
@@ -163,15 +167,6 @@ def expansion(rows):
     table("VGG16: expansion of the masks, mean over the sparse layers, and accuracy", heads, lines)
 
 
-def within_degrees(degrees, values):
-    """Return the ranks of values within their degree, centred and scaled to -1 .. 1; then degrees may be pooled."""
-    ranks, degrees, values = np.empty(len(values)), np.asarray(degrees), np.asarray(values, float)
-    for degree in np.unique(degrees):
-        its = degrees == degree
-        ranks[its] = (2 * stats.rankdata(values[its]) - its.sum() - 1) / max(1, its.sum() - 1)
-    return ranks
-
-
 def correlations(rows):
     equal = [row for degree in cases(rows) for method in NAMES for row in of(rows, "a", method, degree)]
     degrees, accuracy = all_of(equal, "degree"), np.array(all_of(equal, "accuracy"))
@@ -180,7 +175,7 @@ def correlations(rows):
         values = np.array([measure(layers) for layers in all_of(equal, "layers")])
         of_degree = [np.equal(degrees, degree) for degree in cases(rows)]
         found = [rank_correlation(values[its], accuracy[its]) for its in of_degree]
-        found.append(rank_correlation(within_degrees(degrees, values), within_degrees(degrees, accuracy)))
+        found.append(rank_correlation(ranks_within(degrees, values), ranks_within(degrees, accuracy), groups=degrees))
         found.append(rank_correlation(values, accuracy))
         lines.append([name, *("all alike" if np.isnan(one.rho) else one for one in found)])
     heads = ["measure", *(f"d = {degree}" for degree in cases(rows)), "ranks within d, pooled", "all runs"]

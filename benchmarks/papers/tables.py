@@ -110,6 +110,15 @@ def rank_correlation(x, y, draws=2000, groups=None):
     return RankCorrelation(rho, *np.nanquantile(_spearman(x[picks], y[picks]), [0.025, 0.975]), p, len(x))
 
 
+def ranks_within(groups, values):
+    """Return ranks within each group, centred and scaled to -1 .. 1: then groups can be pooled."""
+    ranks, groups, values = np.empty(len(values)), np.asarray(groups), np.asarray(values, float)
+    for group in np.unique(groups):
+        its = groups == group
+        ranks[its] = (2 * stats.rankdata(values[its]) - its.sum() - 1) / max(1, its.sum() - 1)
+    return ranks
+
+
 def _spearman(x, y):
     """Correlate the ranks in the last axis; nan where all are equal."""
     x, y = (stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2 for values in (x, y))

@@ -17,6 +17,7 @@ The paper's own figures are those of large convolutional networks: none can stan
 """
 
 import copy
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -144,7 +145,10 @@ def width(setting, context, its):
         model = wide(setting["width"])
     else:
         limit = parameters(sparse(setting["as_large_as"], "random"))
-        model = wide(max(n for n in range(its.narrow, setting["as_large_as"]) if parameters(wide(n)) <= limit))
+        with torch.device("meta"):
+            widths = range(its.narrow, setting["as_large_as"])
+            n = widths[bisect_right(widths, limit, key=lambda n: n_parameters(wide(n))) - 1]
+        model = wide(n)
     graphs = [layer.graph for layer in egt.masked_modules(model).values()]
     dead = eg.dead_units(eg.LayeredGraph.from_layers(graphs)).n_dead if graphs else 0
     result = {"parameters": parameters(model), "dead": dead}

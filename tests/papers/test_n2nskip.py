@@ -11,8 +11,8 @@ import expandergraphs as eg
 import expandergraphs_torch as egt
 from benchmarks.papers import n2nskip, n2nskip_report, runs
 from benchmarks.papers.data import Images, load
-from benchmarks.papers.n2nskip_report import METHODS, PERCENT, within
-from benchmarks.papers.tables import rank_correlation
+from benchmarks.papers.n2nskip_report import METHODS, PERCENT
+from benchmarks.papers.tables import rank_correlation, ranks_within
 
 IMAGES = {"n_train": 200, "validation": 0.2, "n_test": 40, "size": 16}
 TINY = replace(n2nskip.SCALES["small"], epochs=2, width=0.0625, images=IMAGES)
@@ -195,4 +195,4 @@ def test_an_interrupted_study_is_reported(few_draws, capsys, tmp_path):
 
 
 def test_ranks_within_groups_do_not_see_the_groups():
-    assert within([1, 1, 1, 2, 2], [5, 4, 6, 900, 700]).tolist() == [0, -1, 1, 1, -1]
+    assert ranks_within([1, 1, 1, 2, 2], [5, 4, 6, 900, 700]).tolist() == [0, -1, 1, 1, -1]
