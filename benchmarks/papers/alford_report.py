@@ -123,12 +123,7 @@ def lost(rows, regime, level):
 
 
 def _starred(key, cells, adjusted):
-    return f"{_written(cells[key])}{' *' if adjusted[key] < 0.05 else ''}" if key in cells else ""
-
-
-def _written(difference):
-    """Write a paired difference, without limits where one seed has none."""
-    return f"{difference.mean:+.2f}" if np.isnan(difference.low) else str(difference)
+    return f"{cells[key]}{' *' if adjusted[key] < 0.05 else ''}" if key in cells else ""
 
 
 def sparse_table(model, rows, pruned, published):
@@ -140,7 +135,7 @@ def sparse_table(model, rows, pruned, published):
         control = "random channels" if method == "RadiX-Net" and model == "lenet-5" else "random"
         same_weights = where(rows, method=control, density=density, wider=wider)
         theirs = published.get(method, {}).get((density, wider), "")
-        difference = "" if method == "random" else _written(paired_rows(its, same_weights))
+        difference = "" if method == "random" else paired_rows(its, same_weights)
         weights = f"{sum(its[0]['weights'].values()):,}"
         lines.append([method, f"{100 * density:g} %", wider, weights, mean_of(_accuracy(its)), theirs, difference])
     heads = [

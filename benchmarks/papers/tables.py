@@ -50,7 +50,8 @@ class Paired(NamedTuple):
     p: float
 
     def __str__(self):
-        return f"{self.mean:+.2f} ({self.low:+.2f} .. {self.high:+.2f})"
+        limits = f" ({self.low:+.2f} .. {self.high:+.2f})" if self.low == self.low else ""
+        return f"{self.mean:+.2f}{limits}"
 
 
 def paired(a, b):

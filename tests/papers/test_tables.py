@@ -45,6 +45,7 @@ def test_differences_are_paired_by_seed():
     assert math.isnan(paired([1], [2]).low)
     assert math.isnan(paired([90.1, 80.3], [93.7, 83.9]).p)  # equal, up to rounding
     assert str(paired([1, 2, 4], [1, 1, 1])).startswith("+1.33 (")
+    assert str(paired([1], [2])) == "-1.00"
 
 
 def test_holm_by_hand():
