@@ -61,6 +61,7 @@ SCALES = {
     "small": Scale(("vgg19",), 12, 50, "cosine", 0.25, 2, IMAGES, True),
     "full": Scale(("vgg19", "resnet50"), 300, 128, HALVINGS, 1.0, 1, {}, False),
 }
+FEW = {"digits": {"n_test": None}}  # all 1,000
 FLIPPED = ("cifar10", "cifar100", "folder")  # mirrored digits are other signs
 
 
@@ -88,7 +89,7 @@ def settings(scale, dataset, seeds):
 
 def run(setting, context):
     its, seed = SCALES[setting["scale"]], setting["seed"]
-    data = context.load(**its.images)
+    data = context.load(**its.images | FEW.get(setting["dataset"], {}))
     torch.manual_seed(seed)
     model = make(setting["model"], data, its)
     possible = egt.plan(model, "random", density=1, pattern="weight", exclude=egt.exclude_last(model)).n_edges

@@ -61,7 +61,8 @@ def main(doc, settings, run, report, arguments=None):
     rows = rows_of(path)
     rows = [rows[key(setting)] for setting in wanted if key(setting) in rows]
     seconds, used = (sum(row[name] for row in rows) for name in ("seconds", "processor_seconds"))
-    print(f"{len(rows)} of {len(wanted)} runs; where they were finished: {seconds:.0f} s, {used:.0f} s of processors.")
+    print(f"{len(rows)} of {len(wanted)} runs", end=" (the same command does the rest)" * (len(rows) < len(wanted)))
+    print(f"; where they were finished: {seconds:.0f} s, {used:.0f} s of processors.")
     for known in ("made_with", "data"):
         for line in sorted({row[known] for row in rows if row.get(known)}):
             print(f"\n{line}")
