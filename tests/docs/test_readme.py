@@ -68,6 +68,21 @@ def test_links(page):
     assert all((ROOT / page).parent.joinpath(target).is_file() for target in targets)
 
 
+HOLDS = PAGES["docs/what-holds-up.md"].split("\n## ")[1:]
+
+
+@pytest.mark.parametrize("claim", HOLDS, ids=[claim.splitlines()[0] for claim in HOLDS])
+def test_figures_of_a_claim_stand_in_its_records(claim):
+    """Every decimal of a section is in a record that it links to, there perhaps with more digits."""
+    links = re.findall(r"\]\((\.\./benchmarks/records/[^)]+)\)", claim)
+    records = "".join((ROOT / "docs" / link).read_text() for link in links)
+    known = {round(float(number), digits) for number in re.findall(r"\d*\.\d+", records) for digits in (1, 2, 3)}
+    figures = [float(number) for number in re.findall(r"\d*\.\d+", claim)]
+    assert [figure for figure in figures if figure not in known] == []
+    assert links
+    assert "](images/" in claim or "icture above" in claim
+
+
 def test_numbers_have_their_record():
     """Every accuracy in the README stands in the record it links to."""
     record = (ROOT / "benchmarks/records/2026-11-21-demo.md").read_text()
