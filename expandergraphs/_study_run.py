@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple
@@ -138,13 +139,16 @@ def _measured(
             futures = {pool.submit(measure_cell, cell, families[cell.family], measures): cell for cell in cells}
         for future in as_completed(futures):
             yield futures[future], future.result()
+        return
     except BrokenProcessPool:
-        raise ChildProcessError(
-            "a process of the study ended abruptly, most often for lack of memory, or because the script that calls "
-            "study(processes=...) has no `if __name__ == '__main__':`"
-        ) from None
+        pass
     finally:
         pool.shutdown(cancel_futures=True)
+    time.sleep(0.5)  # the keyboard's interrupt ends them too, and may be about to arrive here
+    raise ChildProcessError(
+        "a process of the study ended abruptly, most often for lack of memory, or because the script that calls "
+        "study(processes=...) has no `if __name__ == '__main__':`"
+    )
 
 
 def _begin_worker() -> None:

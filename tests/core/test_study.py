@@ -610,6 +610,14 @@ def test_what_cannot_be_sent_to_a_process_is_refused():
         study("random", [5], [2], 2, {"mine": lambda g: {}}, processes=2)
 
 
+def test_an_interrupt_that_reaches_the_processes_first_is_an_interrupt(monkeypatch):
+    """Ctrl-C ends the workers too, and on a busy machine that can be noticed before the signal here."""
+    monkeypatch.setattr("time.sleep", lambda seconds: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        study("random", [5], [2], 2, die, processes=2)
+    assert caught.value.__context__ is None
+
+
 def test_a_process_that_dies_is_an_error_not_a_wait():
     with pytest.raises(OSError, match="a process of the study ended abruptly, most often for lack of memory"):
         study("random", [5], [2], 2, die, processes=2)
