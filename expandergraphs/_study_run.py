@@ -9,7 +9,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple
@@ -139,23 +138,21 @@ def _measured(
             futures = {pool.submit(measure_cell, cell, families[cell.family], measures): cell for cell in cells}
         for future in as_completed(futures):
             yield futures[future], future.result()
-        return
     except BrokenProcessPool:
-        pass
+        raise ChildProcessError(
+            "a process of the study ended abruptly, most often for lack of memory, or because the script that calls "
+            "study(processes=...) has no `if __name__ == '__main__':`"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-    time.sleep(0.5)  # the keyboard's interrupt ends them too, and may be about to arrive here
-    raise ChildProcessError(
-        "a process of the study ended abruptly, most often for lack of memory, or because the script that calls "
-        "study(processes=...) has no `if __name__ == '__main__':`"
-    )
 
 
 def _begin_worker() -> None:
     """Let this process end when the keyboard interrupts, without a word, and when its parent is no more."""
     import multiprocessing
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a background job, which goes on
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

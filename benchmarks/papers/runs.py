@@ -140,13 +140,12 @@ def _results(job, missing, processes):
             for future in as_completed([pool.submit(job, setting) for setting in missing]):
                 if future.result()[1] is not None:
                     yield future.result()
-            return
         except BrokenProcessPool:
-            pass
+            raise ChildProcessError(
+                "a process ended abruptly, most often for lack of memory: fewer --processes"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
-    time.sleep(0.5)  # the keyboard's interrupt ends them too, and may be about to arrive here
-    raise ChildProcessError("a process ended abruptly, most often for lack of memory: fewer --processes")
 
 
 def _begin():
