@@ -181,9 +181,7 @@ def _all_processes(device):
 @contextmanager
 def _alone(options, rank, world):
     """Hold the folder, so that no two commands do the same runs, and none mixes runs made in different ways."""
-    ours = (
-        f"{options.dataset} of {options.data}, {options.device.split(':')[0]}, {options.precision}, {world} at a run\n"
-    )
+    ours = f"{options.dataset}, {options.device.split(':')[0]}, {options.precision}, {world} at a run\n"
     with (options.out / "made as").open("a+") as file:
         try:
             if rank == 0:
