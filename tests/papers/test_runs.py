@@ -102,9 +102,7 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path):
 
 def test_runs_of_different_kinds_are_not_mixed(tmp_path):
     do(tmp_path, "--seeds", "1")
-    with pytest.raises(
-        SystemExit, match=r"holds runs of digits, cpu, float32, 1 at a run; these are .* bfloat16"
-    ):
+    with pytest.raises(SystemExit, match=r"holds runs of digits, cpu, float32, 1 at a run; these are .* bfloat16"):
         do(tmp_path, "--precision", "bfloat16")
     assert len(results(tmp_path)) == 2
 
