@@ -1,5 +1,6 @@
 """How the site is built: `make docs`, without a network, warnings being errors."""
 
+import ast
 import html
 import re
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import expandergraphs  # noqa: E402
-import expandergraphs_torch  # noqa: E402
-from tests.torch import torchvision_shim  # noqa: E402, F401 examples import torchvision, beside any build of torch
+from numpydoc.xref import DEFAULT_LINKS
+
+import expandergraphs
+import expandergraphs_torch
+from tests.torch import torchvision_shim  # noqa: F401 examples import torchvision, beside any build of torch
 
 project = "expandergraphs"
 author = "The expandergraphs developers"
@@ -54,7 +57,10 @@ autodoc_typehints = "none"  # types are in the sections of the docstrings
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = {
+    name: name for name in DEFAULT_LINKS
+} | {  # no links into other sites, which had to be asked first
     name: f"{module.__name__}.{name}" for module in (expandergraphs, expandergraphs_torch) for name in module.__all__
 }
 numpydoc_class_members_toctree = False
@@ -108,6 +114,16 @@ def write_commands(app):
     page.write_text(html.unescape(found).replace("# `expandergraphs`", "# The command line", 1))
 
 
+def write_modules(app):
+    """Write the list of all modules from the first lines of their docstrings."""
+    lines = []
+    for package in ("expandergraphs", "expandergraphs_torch"):
+        for path in sorted((ROOT / package).rglob("*.py"), key=lambda path: (path.parent, path.name)):
+            first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+            lines += [f"`{path.relative_to(ROOT)}`", f": {first}", ""]
+    (Path(app.srcdir) / "reference/modules.txt").write_text("\n".join(lines))
+
+
 def link_records(app, name, source):
     """Let links to the repository's records lead to the site's copies."""
     source[0] = re.sub(r"\]\((?:\.\./)+benchmarks/records/", "](/records/", source[0])
@@ -116,4 +132,5 @@ def link_records(app, name, source):
 def setup(app):
     app.connect("builder-inited", copy_records)
     app.connect("builder-inited", write_commands)
+    app.connect("builder-inited", write_modules)
     app.connect("source-read", link_records)

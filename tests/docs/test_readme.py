@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from expandergraphs import cli
+from tests.torch import torchvision_shim  # noqa: F401 pages import torchvision, beside any build of torch
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
