@@ -12,6 +12,7 @@ Training on the pruned structure is one more line: ``egt.reinitialise(model)`` d
 """
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -140,13 +141,16 @@ class GradualPruning:
         """Count a step of training, after the optimizer's; prune if it is time to. Return whether it was."""
         self.n_steps += 1
         t = self.n_steps
-        due = self.begin <= t <= self.end and ((t - self.begin) % self.every == 0 or t == self.end)
+        due = self._is_due(t)
         if due:
             density = self.density_at(t)
             prune(self.model, self._criterion, density=density, **self._options)
             zero_off_mask(self.model, self.optimizer)
             self.history.append(PruningStep(t, density, _smallest(self.model)))
         return due
+
+    def _is_due(self, step: int) -> bool:
+        return self.begin <= step <= self.end and ((step - self.begin) % self.every == 0 or step == self.end)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs besides the model's state, which has the masks."""
@@ -158,13 +162,22 @@ class GradualPruning:
         Raises
         ------
         ValueError
-            If it is no such state.
+            If it is no such state, or that of another schedule.
         """
         try:
-            n_steps, history = state["n_steps"], [PruningStep(*line) for line in state["history"]]
+            n_steps = as_integer("n_steps", state["n_steps"])
+            history = [PruningStep(*line) for line in state["history"]]
         except (KeyError, TypeError) as error:
             raise ValueError(f"a state made by GradualPruning.state_dict is needed: {error!r}") from None
-        self.n_steps, self.history = as_integer("n_steps", n_steps), history
+        done = [(line.step, line.density) for line in history]
+        here = [(t, self.density_at(t)) for t in range(1, min(n_steps, self.end) + 1) if self._is_due(t)]
+        for there, asked in zip_longest(done, here):
+            if there != asked:
+                raise ValueError(
+                    f"this state is of another schedule, with (step, density) {there} where this one has {asked}; make "
+                    "GradualPruning with the arguments that the state's was made with"
+                )
+        self.n_steps, self.history = n_steps, history
 
 
 def _smallest(model: nn.Module) -> float:

@@ -118,6 +118,20 @@ def test_bad_schedules_are_refused(change, message):
         egt.GradualPruning(mlp(20, 30, 2), **({"final_density": 0.1, "begin": 2, "end": 9, "every": 1} | change))
 
 
+@pytest.mark.parametrize("other", [{"final_density": 0.2}, {"every": 2}, {"end": 8}, {"begin": 0}, {"begin": 7}])
+def test_a_state_of_another_schedule_is_refused(other):
+    arguments = {"final_density": 0.1, "begin": 2, "end": 9, "every": 3}
+    done, fresh = (egt.GradualPruning(mlp(20, 30, 2), **arguments | change) for change in ({}, other))
+    for _ in range(8):
+        done.step()
+    with pytest.raises(ValueError, match=r"of another schedule, with \(step, density\) (\(2, 1\.0|\(5, 0\.\d|None)"):
+        fresh.load_state_dict(done.state_dict())
+    assert (fresh.n_steps, fresh.history) == (0, [])
+    same = egt.GradualPruning(mlp(20, 30, 2), **arguments)
+    same.load_state_dict(done.state_dict())
+    assert same.n_steps == 8
+
+
 def test_prune_and_retrain():
     """Han's loop, and training on what it found: rewound, or drawn anew."""
     model = mlp(20, 30, 2)
