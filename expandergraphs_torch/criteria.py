@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from expandergraphs_torch.computing import computing_on, evaluating, keeping_modes
 from expandergraphs_torch.select import Candidate
 
 Loss = Callable[[nn.Module, Any], Tensor]
@@ -148,10 +149,11 @@ def cross_entropy(model: nn.Module, batch: Any) -> Tensor:
             "batch), such as lambda model, batch: model(**batch).loss"
         )
     device = next(model.parameters()).device
-    output = model(batch[0].to(device))
-    if not isinstance(output, Tensor):
-        raise ValueError(f"the model returns a {type(output).__name__}, not a tensor: give loss_fn(model, batch)")
-    return nn.functional.cross_entropy(output, batch[1].to(device))
+    with computing_on("the first batch of data"):
+        output = model(batch[0].to(device))
+        if not isinstance(output, Tensor):
+            raise ValueError(f"the model returns a {type(output).__name__}, not a tensor: give loss_fn(model, batch)")
+        return nn.functional.cross_entropy(output, batch[1].to(device))
 
 
 def random(scoring: Scoring, masks: Masks) -> Scores:
@@ -265,23 +267,3 @@ def _linear_part(name: str, tensor: Tensor) -> Tensor:
     """Return what makes a network of ReLUs homogeneous: absolute values, no biases, no running means."""
     tensor = tensor.to(torch.float64)
     return torch.zeros_like(tensor) if name.endswith(("bias", "running_mean")) else tensor.abs()
-
-
-@contextmanager
-def keeping_modes(model: nn.Module) -> Iterator[None]:
-    """Put the modes back afterwards, each by itself: no layer's own ``train`` method is called."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextmanager
-def evaluating(model: nn.Module, *, training: bool = False) -> Iterator[None]:
-    """Set the mode, evaluation or training, meanwhile."""
-    with keeping_modes(model):
-        for module in model.modules():
-            module.training = training
-        yield

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from expandergraphs import BipartiteGraph, LayeredGraph
-from expandergraphs_torch.criteria import evaluating
+from expandergraphs_torch.computing import computing_on, evaluating
 from expandergraphs_torch.masked import Masked
 from expandergraphs_torch.network_edges import Array, Edges, Ids, united, weighted_edges
 from expandergraphs_torch.skip import SkipBranch
@@ -125,7 +125,7 @@ class Reader(TorchFunctionMode):
             for number, tensor in enumerate(copies):
                 layer = self._new(f"input.{number}" if number else "input", tensor.shape[1])
                 self._known[id(tensor)] = _Activation(tensor, _along(self._range(layer), 1, tensor.ndim), 0)
-            with self:
+            with self, computing_on("example_input"):
                 outputs = list(_tensors(functional_call(model, tensors, copies)))
         if any(map(self._is_unseen, outputs)) or not any(id(output) in self._known for output in outputs):
             raise ValueError(f"channels cannot be followed to the output{_UNSEEN} or it does not depend on the input")
@@ -243,6 +243,8 @@ class Reader(TorchFunctionMode):
     def _linear(self, name: str, args: Any, kwargs: Any, nodes: Tensor) -> Tensor:
         """Make a node for each output, and edges from what the layer reads."""
         x, weight = args[0] if args else kwargs["input"], args[1] if len(args) > 1 else kwargs["weight"]
+        if name != "linear" and nodes.ndim < weight.ndim:
+            raise ValueError(f"example_input lacks its batch dimension: {name!r} gets {nodes.ndim} dimensions")
         axis = nodes.ndim - 1 if name == "linear" else nodes.ndim - weight.ndim + 1
         if any(size != 1 for d, size in enumerate(nodes.shape) if d != axis):
             raise self._lost(name, ", across positions,")

@@ -8,7 +8,7 @@ from torch import fx, nn
 from torch.nn.modules import activation, batchnorm, dropout, instancenorm, normalization, padding
 from torch.nn.modules.conv import _ConvNd
 
-from expandergraphs_torch.criteria import evaluating
+from expandergraphs_torch.computing import computing_on, evaluating
 from expandergraphs_torch.layers import MASKED_CLASSES
 from expandergraphs_torch.masked import Masked
 
@@ -170,12 +170,8 @@ def note_shapes(model: nn.Module, traced: Trace, example_input: Any) -> None:
         If the model does not take the example.
     """
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(model):
-            _Shapes(model, traced).run(*inputs)
-    except Exception as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)  # then torch.fx describes itself
-        raise ValueError(f"the model does not compute on example_input: {first_line}") from error
+    with computing_on("example_input"), torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(model):
+        _Shapes(model, traced).run(*inputs)
 
 
 class _Shapes(fx.Interpreter):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from expandergraphs_torch.criteria import evaluating
+from expandergraphs_torch.computing import computing_on, evaluating
 from expandergraphs_torch.masked import Masked
 from expandergraphs_torch.model import masked_modules
 from expandergraphs_torch.select import check_model
@@ -126,12 +126,8 @@ def _calls(model: nn.Module, layers: dict[str, Masked], example_input: Any) -> d
 
     hooks = [layer.register_forward_pre_hook(note(name), with_kwargs=True) for name, layer in layers.items()]
     try:
-        with torch.random.fork_rng(devices=[]), evaluating(model):
+        with computing_on("example_input"), torch.random.fork_rng(devices=[]), evaluating(model):
             model(*inputs)
-    except Exception as error:
-        raise ValueError(
-            f"the model does not compute on example_input, a tensor or tuple of tensors that it is called with: {error}"
-        ) from error
     finally:
         for hook in hooks:
             hook.remove()

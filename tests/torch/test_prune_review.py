@@ -422,6 +422,8 @@ def test_a_loss_that_is_linear_in_the_weights_has_no_curvature():
         ({"data": [batch()], "loss_fn": nn.CrossEntropyLoss()}, "loss_fn is called as loss_fn"),
         ({"data": [batch()], "loss_fn": nn.functional.cross_entropy}, "loss_fn is called as loss_fn"),
         ({"criterion": "SNIP", "data": [batch()]}, "did you mean 'snip'?"),
+        ({"data": [(torch.ones(2, 7), torch.ones(2))]}, "does not compute on the first batch of data: mat1 and mat2"),
+        ({"data": [(torch.ones(2, 6), torch.tensor([0, 9]))]}, "does not compute on the first batch of data: Target 9"),
     ],
 )
 def test_mistakes_of_newcomers(options, message):
