@@ -70,10 +70,9 @@ class HeatComparison(Printable):
         ]
         columns.insert(0, ["network", "edges", "components", "never reached", *at])
         headings, *rows = zip(*columns, strict=True) if len(at) > max(_MOST_COLUMNS, len(self.networks)) else columns
-        caption = (
-            f"Euclidean distance of the heat at all units to that of {self.reference!r}, {self.laplacian} Laplacian; "
-            "where both are connected it is 0 at saturation"
-        )
+        caption = f"Euclidean distance of the heat at all units to that of {self.reference!r}, {self.laplacian} Laplacian"
+        if self.laplacian == "combinatorial":  # with the others, degrees decide how heat comes to rest
+            caption += "; where both are connected it is 0 at saturation"
         title = f"Heat, compared with {self.reference!r}"
         return Table.of(title, map(str, headings), rows, left=["network"], caption=caption)
 
@@ -130,7 +129,7 @@ def compare_heat(
         other_signature = heat_signature(net, times, sources=sources, laplacian=laplacian, tolerance=_TOLERANCE / 2)
         found = signature.distance(other_signature)
         compared[other] = ComparedNetwork(net.n_edges, count, lost, tuple(found.tolist()))
-    return HeatComparison(name, times, compared, laplacian)
+    return HeatComparison(name, signature.times, compared, laplacian)
 
 
 def heat_by_layer(

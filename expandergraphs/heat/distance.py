@@ -21,8 +21,8 @@ def heat_distance(
 
     .. math:: F(t) = \lVert S_\text{reference}(t) - S_\text{other}(t) \rVert
 
-    At saturation F depends on the components alone: it is 0 where both networks are connected, whatever their edges.
-    So state the time.
+    At saturation F depends on the components alone, with the combinatorial Laplacian: it is 0 where both networks are
+    connected, whatever their edges. With the others it depends on the degrees too. So state the time.
 
     Parameters
     ----------

@@ -46,6 +46,14 @@ def test_options_reach_the_signatures(nets):
     assert found.laplacian == "symmetric"
 
 
+def test_rest_is_the_same_for_connected_networks_with_the_combinatorial_laplacian_alone(nets):
+    connected = {name: nets[name] for name in ("dense", "half")}
+    for kind in ("combinatorial", "random_walk", "symmetric"):
+        found = eg.compare_heat(connected, "saturated", laplacian=kind)
+        zero = found.networks["half"].distances[0] < 1e-8
+        assert zero == (kind == "combinatorial") == ("0 at saturation" in str(found))
+
+
 def test_it_prints_a_row_or_a_column_a_network(nets):
     wide = eg.compare_heat(nets, [1, 30, math.inf]).table()
     assert wide.headings == ("network", "edges", "components", "never reached", "t = 1", "t = 30", "saturated")
