@@ -34,7 +34,9 @@ class Page(HTMLParser):
 
 def problems(root: Path) -> list[str]:
     """Return a line for each link that leads nowhere, and each file that would come from elsewhere."""
-    pages = {path.resolve(): Page(path.read_text()) for path in sorted(root.rglob("*.html")) if "_static" not in path.parts}
+    pages = {
+        path.resolve(): Page(path.read_text()) for path in sorted(root.rglob("*.html")) if "_static" not in path.parts
+    }
     found = []
     for path, page in pages.items():
         name = path.relative_to(root.resolve())

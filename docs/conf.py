@@ -33,15 +33,7 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
-exclude_patterns = [
-    "_build",
-    "_templates",
-    "gallery/*",
-    "tutorials/*",
-    "auto_*/*.ipynb",
-    "auto_*/*.py",
-    "**/sg_execution_times.rst",
-]
+exclude_patterns = ["_build", "_templates", "gallery/*", "tutorials/*", "auto_*/*.ipynb", "auto_*/*.py"]
 suppress_warnings = ["myst.header"]  # records skip levels
 nitpicky = True
 default_role = "py:obj"
@@ -78,6 +70,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "reset_modules_order": "both",
     "show_memory": False,
+    "write_computation_times": False,
 }
 
 html_theme = "pydata_sphinx_theme"
