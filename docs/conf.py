@@ -59,6 +59,7 @@ numpydoc_class_members_toctree = False
 
 sphinx_gallery_conf = {
     "examples_dirs": ["gallery", "tutorials"],
+    "subsection_order": [*(f"gallery/{section}" for section in ("graphs", "networks", "heat", "models")), "*"],
     "gallery_dirs": ["auto_gallery", "auto_tutorials"],
     "filename_pattern": r"plot_\w+\.py$",
     "abort_on_example_error": True,

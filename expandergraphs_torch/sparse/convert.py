@@ -90,6 +90,20 @@ def to_sparse(model: nn.Module, *, example_input: Any = None) -> nn.Module:
 def to_masked(model: nn.Module) -> nn.Module:
     """Let all sparse layers of a model compute densely again, masked, with equal weights, in place.
 
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    Module
+        The model itself.
+
+    Raises
+    ------
+    ValueError
+        If `model` is no Module.
+
     Examples
     --------
     >>> import expandergraphs_torch as egt
@@ -151,6 +165,8 @@ def _obstacle(layer: Masked, shared: set[int]) -> str:
         return f"there is no sparse {type(layer).__name__}"
     if "weight" not in layer._parameters:
         return "its weight is computed from other parameters"
+    if hasattr(layer.weight, "device_mesh"):
+        return "its weight is sharded: call to_sparse before fully_shard"
     if id(layer.weight) in shared:
         return "other layers share its weight"
     if not layer.weight.is_floating_point():

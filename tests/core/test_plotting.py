@@ -23,6 +23,22 @@ def test_biadjacency(ax):
     assert ax.get_ylabel() == "left vertex (of 5)"
 
 
+def test_biadjacency_of_a_graph_too_large_for_one_cell_a_pair(ax):
+    """By hand: blocks of 6 x 1 pairs; all edges of left vertex 0, and one more in its last block."""
+    g = eg.BipartiteGraph.from_edges(3000, 4, [(0, 0), (0, 1), (0, 2), (0, 3), (5, 0), (2999, 3)])
+    plotting.draw_biadjacency(g, ax)
+    expected = np.zeros((500, 4))
+    expected[0], expected[0, 0], expected[-1, 3] = 1 / 6, 2 / 6, 1 / 6
+    np.testing.assert_allclose(ax.images[0].get_array(), expected)
+    assert ax.images[0].get_clim() == (0, 2 / 6)
+    assert ax.get_xlabel() == "right vertex (of 4)\nblack: 33 % of pairs are edges"
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 3.5), (2999.5, -0.5))
+    huge = eg.BipartiteGraph.from_edges(10**6, 10**6, [])
+    assert plotting.draw_biadjacency(huge, ax).images[1].get_clim() == (0, 1)
+    with pytest.raises(ValueError, match=r"at most 268,435,456 pairs; 'huge' is 1000000 x 1000000; plot the density"):
+        plotting.plot_singular_values({"huge": huge}, ax)
+
+
 def test_layered_networks_show_every_edge_and_node(ax):
     a, b, skip = (eg.random_bipartite(m, n, n_edges=2, rng=0) for m, n in ((3, 4), (4, 1), (3, 1)))
     net = eg.LayeredGraph([3, 4, 1], {(0, 1): a, (1, 2): b, (0, 2): skip})
@@ -180,6 +196,18 @@ def test_too_many_nodes_are_refused(ax):
         plotting.plot_singular_values({"net": eg.LayeredGraph([2, 2], {})}, ax)
     with pytest.raises(ValueError, match="in a mapping"):
         plotting.plot_singular_values([eg.random_regular(3, 3, 2, rng=0)], ax)
+
+
+def test_the_name_of_the_bound_has_room(ax):
+    """Also where nothing else is drawn as high."""
+    g = eg.random_regular(31, 31, 6, rng=0)
+    plotting.plot_singular_values({"regular": g}, ax)
+    assert ax.get_ylim()[1] > 1.1 * eg.spectral_gap(g).bound
+
+
+def test_vertices_are_counted_in_integers(ax):
+    plotting.draw_biadjacency(eg.random_regular(9, 9, 2, rng=0), ax)
+    assert all(tick == round(tick) for tick in (*ax.get_xticks(), *ax.get_yticks()))
 
 
 def test_nothing_to_draw_is_refused(ax):

@@ -325,3 +325,16 @@ def test_models_that_are_sharded_already_are_refused(rank, path):
         assert classes == [type(module) for module in model.modules()]
         assert before.keys() == model.state_dict().keys()
         assert all(torch.equal(whole(tensor), before[name]) for name, tensor in model.state_dict().items())
+
+
+@on_two_processes
+def test_sharded_layers_stay_masked(rank, path):
+    """Sparse execution keeps values of its own, which nobody has sharded: it comes before sharding too."""
+    for by_layer, why in (
+        (False, "its weight is sharded: call to_sparse before fully_shard"),
+        (True, "there is no sparse FSDP"),
+    ):
+        model = egt.to_sparse(shard(network(), by_layer))
+        executes = [layer.executes for layer in egt.summary(model).layers if layer.executes != "dense"]
+        assert len(executes) >= 2
+        assert all(why in each for each in executes)

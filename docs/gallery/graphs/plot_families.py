@@ -36,9 +36,9 @@ plot_degrees(graphs, ax).set_xticks(range(0, 18, 2))
 plt.show()
 
 # %%
-# The singular values of the first three nearly coincide, below or close to the best that a regular graph can have.
-# The RadiX-Net layer has only the values 8 and 0: it consists of disjoint complete pieces, and its second singular
-# value is as large as its first.
+# The singular values of the first three nearly coincide, close to the Ramanujan bound of their average degree. The
+# RadiX-Net layer has only the values 8 and 0: it consists of disjoint complete pieces, and its second singular value
+# is as large as its first.
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 plot_singular_values(graphs, ax)

@@ -4,8 +4,7 @@ Dead units where layers widen
 
 X-Net's graphs :cite:p:`prabhu2018` give every *input* the same degree d. Where a layer has more outputs than inputs,
 as in the last convolution of a ResNet's bottleneck, edges are dealt out to many outputs, and some get none: they
-compute a constant, and never learn. An output is missed with probability (1 - d/m) to the power n, for n inputs and m
-outputs.
+compute a constant. An output is missed with probability (1 - d/m) to the power n, for n inputs and m outputs.
 """
 
 import matplotlib.pyplot as plt
@@ -36,10 +35,10 @@ ax.legend()
 plt.show()
 
 # %%
-# RReg shares edges out evenly: from one edge an output on, no output is empty (with fewer edges than outputs, no
-# graph could help it). In a whole network :func:`expandergraphs.dead_units` finds all units on no path from an input
-# to an output: those that receive nothing, those that nothing reads, and those without any edge, which are only some
-# of them.
+# Random wiring misses as many outputs as X-Net's. RReg shares edges out evenly: from one edge an output on, no output
+# is empty (with fewer edges than outputs, no graph could help it). In a whole network
+# :func:`expandergraphs.dead_units` finds all units on no path from an input to an output: those that receive nothing,
+# those that nothing reads, and those without any edge, which are only some of them.
 
 sizes = [64, 256, 64, 256, 64]
 for family in ("left_regular", "random", "regular"):

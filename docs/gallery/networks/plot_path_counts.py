@@ -45,9 +45,11 @@ ax.legend()
 plt.show()
 
 # %%
-# Counts grow fast, and stay exact: those of a network of the Graph Challenge, 120 layers of 1,024 units, have
+# Counts grow fast, and stay exact. All paths through a network of the Graph Challenge :cite:p:`kepner2019`, 120
+# layers of 1,024 units:
 
-print(len(str(eg.n_paths(eg.graph_challenge(1024, 120, rng=0)))), "digits.")
+challenge = eg.graph_challenge(1024, 120, rng=0)
+print(f"a number of {len(str(eg.n_paths(challenge)))} digits")
 
 # %%
 # Regular degrees fix how many paths there are, and here, at degree 6, four layers of random regular wiring join every
