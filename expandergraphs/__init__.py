@@ -5,11 +5,11 @@ Types: `BipartiteGraph`, `LayeredGraph`. Random families: `random_bipartite`, `r
 `projective_plane`, `lps`, `cayley_f2`. From smaller graphs: `block_expander`, `disjoint_union`. Whole networks:
 `family_net`, `n2nskip_net`, `spread`, `spread_skips`, `graph_challenge`, `graph_challenge_layers`.
 
-Measures: `report` for all of them. Expansion: `vertex_expansion`, `edge_expansion`, `conductance`, `sampled_expansion`,
-`mixing_discrepancy`. Spectrum: `spectral_gap`, `singular_values`, `second_singular_value`,
-`spectral_density`, `biregular_law`, `irregular_gaps`. Paths: `components`, `path_counts`, `n_paths`,
-`is_path_symmetric`, `reachability`, `receptive_fields`, `dead_units`, `sensitivity_depth`, `family_sensitivity_depth`,
-`distances`, `girth`.
+Measures: `report` for all of them, `save_report` for a web page. Expansion: `vertex_expansion`, `edge_expansion`,
+`conductance`, `sampled_expansion`, `mixing_discrepancy`. Spectrum: `spectral_gap`, `singular_values`,
+`second_singular_value`, `spectral_density`, `biregular_law`, `irregular_gaps`. Paths: `components`, `path_counts`,
+`n_paths`, `is_path_symmetric`, `reachability`, `receptive_fields`, `dead_units`, `sensitivity_depth`,
+`family_sensitivity_depth`, `distances`, `girth`.
 
 Heat: `heat_signature`, `heat_distance`, `compare_heat`, `scree`, `saturation_time`, `heat_trace`,
 `heat_kernel_signature`, `unreached_units`; `laplacian`.
@@ -23,6 +23,8 @@ sigma_2, degrees), `expandergraphs.plotting_heat` (heat over time, distances, sc
 `expandergraphs.plotting_pruning` (sparsity, threshold and accuracy over training).
 They draw on an ``ax``, best of a ``matplotlib.figure.Figure(layout="constrained")``.
 """
+
+import logging
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import LayerShape, spread, spread_skips
@@ -50,6 +52,7 @@ from expandergraphs.heat.scree import Scree, scree
 from expandergraphs.heat.signature import HeatSignature, heat_signature
 from expandergraphs.heat.trace import HeatTrace, heat_trace
 from expandergraphs.heat.unreached import UnreachedUnits, unreached_units
+from expandergraphs.html.page import save_report
 from expandergraphs.interchange import (
     load,
     load_graph_challenge,
@@ -70,6 +73,8 @@ from expandergraphs.spectral.gap import SpectralGap, singular_values, spectral_g
 from expandergraphs.spectral.irregular import IrregularGaps, irregular_gaps
 from expandergraphs.spectral.law import BiregularLaw, biregular_law
 from expandergraphs.study import Study, study
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the program configures logging
 
 __version__ = "0.1.0"
 __all__ = [
@@ -152,6 +157,7 @@ __all__ = [
     "save",
     "save_graph_challenge",
     "save_graphs",
+    "save_report",
     "scree",
     "second_singular_value",
     "sensitivity_depth",

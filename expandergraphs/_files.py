@@ -4,10 +4,17 @@ import gzip
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES, EINVAL, EISDIR
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LITTLE, _RATIO = 1 << 25, 200  # bytes any file may unpack to, and how many times its size a larger one may
 
 
 @contextmanager
@@ -18,8 +25,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     stays a link, and a file that is replaced hands on its mode. A name that ends in ``.gz`` is compressed.
     """
     path = path.resolve()
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    check_place(path)
     unfinished = unfinished_name(path)
     try:
         with creating(unfinished, compressed=path.suffix == ".gz") as file:
@@ -27,9 +33,27 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         if path.exists():
             shutil.copymode(path, unfinished)
         os.replace(unfinished, path)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, os.fspath(unfinished)):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # a full disk names no file
         raise
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no file can be written, as far as can be told beforehand."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), os.fspath(path))
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), os.fspath(path.parent))
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a picture in the format that its suffix names; the file is whole or not there."""
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=150)
 
 
 @contextmanager
@@ -48,12 +72,35 @@ def creating(path: Path, *, compressed: bool) -> Iterator[IO[bytes]]:
 @contextmanager
 def reading(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for reading; decompress what a name that ends in ``.gz`` promises."""
+    check_regular(path)
     with open(path, "rb") as raw:
         if path.suffix == ".gz":
-            with gzip.GzipFile(fileobj=raw, mode="rb") as file:
+            with _Unpacked(fileobj=raw, mode="rb") as file:
                 yield file  # type: ignore[misc]
         else:
             yield raw
+
+
+class _Unpacked(gzip.GzipFile):
+    """A compressed file that is read no further than a graph of its size can be long.
+
+    Graphs as lines take a third to a tenth of their size when compressed, dense matrices of 99 % zeros a hundredth; a
+    file made to fill the memory, a thousandth.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._within_limits(super().read(size))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._within_limits(super().readline(-1 if size is None else size))
+
+    def _within_limits(self, content: bytes) -> bytes:
+        size = os.fstat(self.fileno()).st_size
+        if size == 0:
+            raise ValueError("it is empty, as no compressed file is")
+        if self.tell() > max(_LITTLE, _RATIO * size):
+            raise ValueError(f"it unpacks to more than {_RATIO} times its size; if that is right, unpack it first")
+        return content
 
 
 @contextmanager
@@ -86,6 +133,19 @@ def as_path(name: str, path: Any) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{name} must be a string or a path, got {path!r}")
     return Path(path)
+
+
+def check_regular(path: Path) -> None:
+    """Raise ``OSError`` for what is no file, such as a named pipe, from which one would read for ever."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises by itself
+        raise OSError(EINVAL, "a regular file is needed", str(path))
+
+
+def said(error: Exception) -> str:
+    """Return what an error says, in few words: what a damaged file makes it quote may be long, and is cut."""
+    text = str(error) or type(error).__name__
+    return text if len(text) <= 400 else f"{text[:400]}..."
 
 
 def unfinished_name(path: Path) -> Path:

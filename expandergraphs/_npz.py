@@ -9,19 +9,23 @@ Graphs by name, layout version 2: ``format`` = [version]; ``names``; ``sizes``, 
 """
 
 import json
-import math
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.layered import LayeredGraph, as_net, packed
 
 _VERSION, _BY_NAME = 1, 2
+# What NumPy writes before an array in one dimension. Its own reader evaluates headers as Python's literals.
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '([^']*)', 'fortran_order': (?:False|True), 'shape': \((\d{1,18}),\), \} *\n?",
+    re.DOTALL,
+)
 
 
 def write_npz(file: IO[bytes], g_or_net: BipartiteGraph | LayeredGraph) -> None:
@@ -57,21 +61,18 @@ def write_graphs(file: IO[bytes], graphs: Mapping[str, BipartiteGraph]) -> None:
 def read_graphs(file: IO[bytes], limit: int) -> dict[str, BipartiteGraph]:
     """Read graphs by name from a file of `limit` bytes."""
     with zipfile.ZipFile(file) as archive:
-        _check_version(archive, _BY_NAME, limit)
-        names = json.loads(_read_array(archive, "names", "u", limit).tobytes())
+        _check_sizes(archive, limit)
+        _check_version(archive, _BY_NAME)
+        names = _read_names(archive)
         _check_entries(
             archive, ["format", "names", "sizes"], [str(k) for k in range(len(names))], ["indptr", "indices"]
         )
-        sizes = _read_array(archive, "sizes", "i", limit).reshape(-1, 2).tolist()
-        if (
-            len(sizes) != len(names)
-            or len(set(names)) != len(names)
-            or not all(isinstance(name, str) for name in names)
-        ):
+        sizes = _read_array(archive, "sizes", "i").reshape(-1, 2).tolist()
+        if len(sizes) != len(names) or len(set(names)) != len(names):
             raise ValueError(f"it names {names} and states {len(sizes)} sizes")
 
         def graph(k: int) -> BipartiteGraph:
-            indptr, indices = (_read_array(archive, f"{k}/{part}", "i", limit) for part in ("indptr", "indices"))
+            indptr, indices = (_read_array(archive, f"{k}/{part}", "i") for part in ("indptr", "indices"))
             n_left, n_right = sizes[k]
             return BipartiteGraph(n_left, n_right, indptr, indices)
 
@@ -81,14 +82,15 @@ def read_graphs(file: IO[bytes], limit: int) -> dict[str, BipartiteGraph]:
 def read_npz(file: IO[bytes], limit: int) -> BipartiteGraph | LayeredGraph:
     """Read a graph or a network from a file of `limit` bytes."""
     with zipfile.ZipFile(file) as archive:
-        return _read(archive, limit)
+        _check_sizes(archive, limit)
+        return _read(archive)
 
 
-def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph:
-    def array(name: str, kinds: str) -> NDArray[Any]:
-        return _read_array(archive, name, kinds, limit)
+def _read(archive: zipfile.ZipFile) -> BipartiteGraph | LayeredGraph:
+    def array(name: str, kind: str) -> NDArray[Any]:
+        return _read_array(archive, name, kind)
 
-    kind = _check_version(archive, _VERSION, limit)
+    kind = _check_version(archive, _VERSION)
     is_network, weighted, named = (bool(flag) for flag in kind)
     widths = array("widths", "i").tolist()
     pairs = array("blocks", "i").reshape(-1, 2).tolist()
@@ -103,8 +105,8 @@ def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph
         blocks[s, t] = BipartiteGraph(widths[s], widths[t], indptr, indices)
         if weighted:
             weights[s, t] = np.broadcast_to(array(f"{s}-{t}/weights", "f"), indices.size)
-    names = json.loads(array("names", "u").tobytes()) if named else None
-    net = LayeredGraph(widths, blocks, weights if weighted else None, names)
+    names = _read_names(archive) if named else None
+    net = LayeredGraph(widths, blocks, weights if weighted else None, names)  # type: ignore[arg-type]
     if is_network:
         return net
     if len(widths) != 2 or list(blocks) != [(0, 1)] or weighted or named:
@@ -112,9 +114,18 @@ def _read(archive: zipfile.ZipFile, limit: int) -> BipartiteGraph | LayeredGraph
     return blocks[0, 1]
 
 
-def _check_version(archive: zipfile.ZipFile, expected: int, limit: int) -> list[int]:
+def _check_sizes(archive: zipfile.ZipFile, limit: int) -> None:
+    """Refuse entries that together are larger than the file: compressed ones, and those that share their bytes."""
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("its arrays are compressed")
+    if (total := sum(entry.file_size for entry in entries)) > limit:
+        raise ValueError(f"its arrays have {total} bytes, the file has {limit}")
+
+
+def _check_version(archive: zipfile.ZipFile, expected: int) -> list[int]:
     """Return what the format says behind its version."""
-    version, *more = (int(number) for number in _read_array(archive, "format", "i", limit))
+    version, *more = (int(number) for number in _read_array(archive, "format", "i"))
     if version != expected:
         hint = {_VERSION: "; load reads it", _BY_NAME: "; it holds graphs by name, which load_graphs reads"}
         raise ValueError(f"its format is {version}, where {expected} is needed{hint.get(version, '')}")
@@ -123,23 +134,24 @@ def _check_version(archive: zipfile.ZipFile, expected: int, limit: int) -> list[
 
 def _check_entries(archive: zipfile.ZipFile, whole: list[str], graphs: list[str], parts: list[str]) -> None:
     expected = [*whole, *(f"{graph}/{part}" for graph in graphs for part in parts)]
-    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
-        raise ValueError(f"it holds {archive.namelist()} where {expected} are needed")
+    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected) or len(set(expected)) < len(expected):
+        raise ValueError(f"it holds {archive.namelist()} where {expected} are needed, each once")
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, kinds: str, limit: int) -> NDArray[Any]:
-    """Read one array, after its header, its entry and the file have agreed on its size."""
-    entry = archive.getinfo(f"{name}.npy")
-    with archive.open(entry) as file:
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > limit:
-            raise ValueError(f"{name} is compressed or larger than the file")
-        if npy.read_magic(file) != (1, 0):
-            raise ValueError(f"{name} has an unknown header")
-        shape, _, dtype = npy.read_array_header_1_0(file)
-        if (
-            dtype.kind not in kinds
-            or len(shape) != 1
-            or math.prod(shape) * dtype.itemsize + file.tell() != entry.file_size
-        ):
-            raise ValueError(f"{name} has an unexpected type or size")
-        return np.frombuffer(file.read(), dtype=dtype)
+def _read_names(archive: zipfile.ZipFile) -> list[str]:
+    names = json.loads(_read_array(archive, "names", "u").tobytes())
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"it names {names}; a list of texts is needed")
+    return names
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, kind: str) -> NDArray[Any]:
+    """Read one array, of a kind and as many numbers as its header says."""
+    content = archive.read(f"{name}.npy")
+    header = _HEADER.match(content)
+    if not header:
+        raise ValueError(f"{name} has an unknown header")
+    type_, size = header[1].decode(), int(header[2])
+    if not re.fullmatch(rf"[<>|]{kind}[1248]", type_) or size * int(type_[-1]) + header.end() != len(content):
+        raise ValueError(f"{name} has an unexpected type or size")
+    return np.frombuffer(content, dtype=type_, offset=header.end())

@@ -3,15 +3,17 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from errno import EACCES, EISDIR, ENOENT
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from expandergraphs._files import as_path, replacing
+from expandergraphs._files import as_path, check_place, reading, replacing, said
 from expandergraphs._study_graphs import Record, Value
+
+T = TypeVar("T")
+
+_FEW = 1 << 20  # values a Parquet file may hold whatever its size
 
 
 class Format(NamedTuple):
@@ -24,32 +26,28 @@ class Format(NamedTuple):
 def save_records(path: Any, records: Sequence[Record]) -> None:
     """Write records in the format of the suffix; the file is whole or not there."""
     path = as_path("path", path)
-    check_place(path)
+    check_records_place(path)
     content = _format(path).dump(records)
     with replacing(path) as file:
         file.write(content)
 
 
-def check_place(path: Path) -> None:
-    """Refuse a place for records whose format is unknown or needs what is missing, or whose folder is not there."""
+def check_records_place(path: Path) -> None:
+    """Refuse a place for records whose format is unknown or needs what is missing, or that cannot be written."""
     _format(path).dump([])
-    if not path.parent.is_dir():
-        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(path.parent))
-    if path.is_dir():
-        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(EACCES, os.strerror(EACCES), str(path.parent))
+    check_place(path)
 
 
-def load_records(path: Any) -> list[Record]:
-    """Read records in the format of the suffix, or raise ``ValueError``."""
+def load_records(path: Any, check: Callable[[Sequence[Record]], T]) -> T:
+    """Return what `check` makes of the records, read in the format of the suffix, or raise ``ValueError``."""
     path = as_path("path", path)
     parse = _format(path).parse
+    with reading(path) as file:
+        content = file.read()
     try:
-        records = parse(path.read_bytes())
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} holds no records of a study: {error}") from None
-    return records
+        return check(parse(content))
+    except Exception as error:  # what damaged bytes provoke in csv, json or pyarrow
+        raise ValueError(f"{path} holds no records of a study: {said(error)}") from None
 
 
 def _format(path: Path) -> Format:
@@ -72,9 +70,18 @@ def _to_csv(records: Sequence[Record]) -> bytes:
 
 
 def _from_csv(content: bytes) -> list[Record]:
-    rows = csv.reader(io.StringIO(content.decode(), newline=""))
+    rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
     columns = next(rows, [])
-    return [dict(zip(columns, map(_value, row), strict=True)) for row in rows]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"a column is there twice in {columns}")
+    records = []
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"line {rows.line_num} has {len(row)} values for {len(columns)} columns")
+        records.append(dict(zip(columns, map(_value, row), strict=True)))
+    if columns and not records:
+        raise ValueError(f"it has the columns {columns} and no record")
+    return records
 
 
 def _value(text: str) -> Value:
@@ -95,9 +102,9 @@ def _to_json(records: Sequence[Record]) -> bytes:
 
 def _from_json(content: bytes) -> list[Record]:
     records = json.loads(content)
-    if not isinstance(records, list):
-        raise ValueError(f"a list of records is needed, got {type(records).__name__}")
-    return [dict(record.items()) for record in records]
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ValueError("a list of objects is needed")
+    return records
 
 
 def _to_parquet(records: Sequence[Record]) -> bytes:
@@ -112,7 +119,11 @@ def _to_parquet(records: Sequence[Record]) -> bytes:
 
 def _from_parquet(content: bytes) -> list[Record]:
     _, parquet = _pyarrow()
-    records: list[Record] = parquet.read_table(io.BytesIO(content)).to_pylist()
+    file = parquet.ParquetFile(io.BytesIO(content))
+    n_values = file.metadata.num_rows * file.metadata.num_columns
+    if n_values > max(_FEW, len(content)):  # repeated values take no space there, and much here
+        raise ValueError(f"it states {n_values} values in {len(content)} bytes; write it as .csv or .json")
+    records: list[Record] = file.read().to_pylist()
     return records
 
 

@@ -5,6 +5,7 @@ whatever stops a study leaves all that was finished, and a torn last line is dro
 """
 
 import json
+import logging
 import os
 import pickle
 import signal
@@ -16,8 +17,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from expandergraphs._study_graphs import Cell, Measure, Record, described, measure_cell
+from expandergraphs._files import check_regular
+from expandergraphs._study_graphs import Cell, Measure, Record, described, is_value, measure_cell
 from expandergraphs.generators.family import Family
+
+logger = logging.getLogger(__name__)
 
 Families: TypeAlias = Mapping[str, str | Family]
 Measures: TypeAlias = Mapping[str, Measure]
@@ -38,6 +42,8 @@ def run(
     kept = None if path is None else Journal(path, families, measures)
     found = {cell: kept.found[cell] for cell in cells if cell in kept.found} if kept else {}
     missing = [cell for cell in cells if cell not in found]
+    if found:
+        logger.info("%d of %d records are taken from %s", len(found), len(cells), path)
     if progress is not None:
         progress(len(found), len(cells))
     with closing(_measured(missing, families, measures, processes)) as results:
@@ -67,6 +73,8 @@ class Journal:
             "versions": {name: metadata.version(name) for name in ("expandergraphs", "numpy", "scipy")},
         }
         header = _line({"expandergraphs study": settings})
+        if path.exists():
+            check_regular(path)
         content = path.read_bytes() if path.exists() else b""
         complete = content[: content.rfind(b"\n") + 1]
         if not complete and header.startswith(content):
@@ -87,7 +95,7 @@ class Journal:
     def _check_settings(self, line: bytes, settings: dict[str, dict[str, str]]) -> None:
         try:
             theirs = {name: dict(json.loads(line)["expandergraphs study"][name]) for name in settings}
-        except (ValueError, TypeError, KeyError):
+        except Exception:  # whatever a hostile line provokes
             raise ValueError(f"{self.path} is no file of a study; give the path of one, or a new one") from None
         for name, ours in settings.items():
             if theirs[name] != ours:
@@ -100,12 +108,15 @@ class Journal:
         try:
             row = json.loads(line)
             cell, record, source = Cell(*row["cell"]), dict(row["record"]), row["family"]
-        except (ValueError, TypeError, KeyError):
+            ours = self._sources.get(cell.family, source)
+            known = cell.columns | {"refused": record["refused"]}
+            if not known.items() <= record.items() or not all(map(is_value, record.values())):
+                raise ValueError
+            self.found[cell] = record
+        except Exception:  # whatever a hostile line provokes
             raise ValueError(f"line {number} of {self.path} is no record; remove it, or give a new path") from None
-        ours = self._sources.get(cell.family, source)
         if ours != source:
             raise ValueError(f"in {self.path}, {cell.family!r} is {source}, and here {ours}; give another path")
-        self.found[cell] = record
 
 
 def _line(content: object) -> bytes:
@@ -134,7 +145,7 @@ def _measured(
     new = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, mp_context=new, initializer=_begin_worker)
     try:
-        with _single_blas_threads():
+        with _single_blas_threads(), _interrupts_later():
             futures = {pool.submit(measure_cell, cell, families[cell.family], measures): cell for cell in cells}
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -153,6 +164,8 @@ def _begin_worker() -> None:
 
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a background job, which goes on
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -172,6 +185,22 @@ def _check_sendable(functions: Iterable[tuple[str, Any]]) -> None:
                 f"{name!r} cannot be sent to another process; define it at the top level of a module, or use "
                 "processes=1"
             ) from None
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Let the keyboard interrupt this process when this is over, and those that start meanwhile when they are ready.
+
+    Else one that still imports what it needs would print where it was.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -29,8 +29,9 @@ Sizes: TypeAlias = tuple[int, int]
 
 _BLOCK = 1 << 24  # bytes parsed at once; no line is longer
 _STEP = 1 << 18  # edges written at once
-_FEW = 1 << 26  # vertices a header is believed whatever the file's size
+_FEW = 1 << 24  # vertices a header is believed whatever the file's size
 _BANNER = b"%%MatrixMarket matrix coordinate pattern general\n"
+_PLAIN = b"\t\n\r" + bytes(range(32, 127))  # NumPy's parser would take other bytes for blanks or letters
 _FIELDS = ("real", "double", "integer", "unsigned-integer", "pattern")
 
 
@@ -107,9 +108,10 @@ def _put_digits(columns: NDArray[np.uint8], values: NDArray[np.int64]) -> None:
 
 def read_matrix_market(file: IO[bytes], limit: int, sizes: Sizes | None) -> BipartiteGraph:
     """Read a general matrix, coordinate or array; an edge is a value that is not zero."""
-    banner = file.readline(_BLOCK).lower().split()
+    first = file.readline(_BLOCK)
+    banner = first.lower().split()
     if len(banner) != 5 or banner[:2] != [b"%%matrixmarket", b"matrix"]:
-        raise ValueError("it does not begin with '%%MatrixMarket matrix'")
+        raise ValueError(f"it does not begin with '%%MatrixMarket matrix', but with {first[:40]!r}")
     layout, field, symmetry = (word.decode() for word in banner[2:])
     if layout not in ("coordinate", "array") or field not in _FIELDS or (layout, field) == ("array", "pattern"):
         raise ValueError(f"a coordinate or array matrix of {', '.join(_FIELDS)} is needed, got {layout} {field}")
@@ -134,7 +136,7 @@ def read_matrix_market(file: IO[bytes], limit: int, sizes: Sizes | None) -> Bipa
 def read_edges(file: IO[bytes], limit: int, sizes: Sizes | None) -> BipartiteGraph:
     """Read an edge list; sizes are stated in its first line or by the caller."""
     first = file.readline(_BLOCK)
-    header = re.fullmatch(rb"#\s*(\d+)\s+(\d+)(?:\s+(\d+))?\s*", first)
+    header = re.fullmatch(rb"#\s*(\d+)\s+(\d+)(?:\s+(\d+)\s*|[^\S\n]*\n)", first)
     if header:
         sizes = _agreed((int(header[1]), int(header[2])), sizes, limit)
     elif sizes is None:
@@ -218,13 +220,15 @@ def _rows(file: IO[bytes], n_columns: int, most: int, rest: bytes = b"") -> Iter
     """Yield the lines that follow `rest` as numbers, shape (some, n_columns); at most `most` lines in all."""
     done = 0
     for block in _blocks(file, rest):
+        if strange := block.translate(None, delete=_PLAIN):
+            raise ValueError(f"it is no plain text: it holds {strange[:1]!r}")
         if not block.strip():
             continue
         try:
             rows = np.loadtxt(io.BytesIO(block), ndmin=2, comments=None)
         except ValueError as error:
             after = f", counted after the first {done} rows" if done else ""
-            raise ValueError(f"{str(error).rstrip('.')}{after}") from error
+            raise ValueError(f"{str(error).split(';')[0].rstrip('.')}{after}") from error
         if rows.shape[1] != n_columns:
             raise ValueError(f"a line must hold {n_columns} numbers, got {rows.shape[1]}")
         done += len(rows)

@@ -19,6 +19,7 @@ from scipy import sparse
 
 from expandergraphs._checks import as_integer
 from expandergraphs._crossings import edges_of_igraph, edges_of_networkx
+from expandergraphs.results import Table
 
 if TYPE_CHECKING:
     import igraph
@@ -71,7 +72,28 @@ class BipartiteGraph:
 
     @classmethod
     def adopt(cls, n_left: int, n_right: int, indptr: Integers, indices: Integers) -> Self:
-        """Build from arrays that nobody else will write to: checked like any other, but not copied."""
+        """Build from arrays that nobody else will write to: checked like any other, but not copied.
+
+        Parameters
+        ----------
+        n_left, n_right : int
+        indptr, indices : array of int
+            As for the class; they become read-only.
+
+        Returns
+        -------
+        BipartiteGraph
+
+        Raises
+        ------
+        ValueError
+            As the class does.
+
+        Examples
+        --------
+        >>> BipartiteGraph.adopt(2, 3, np.array([0, 1, 3]), np.array([2, 0, 1])).edges.tolist()
+        [[0, 2], [1, 0], [1, 1]]
+        """
         graph = object.__new__(cls)
         for name, value in zip(cls.__slots__, (n_left, n_right, indptr, indices), strict=True):
             object.__setattr__(graph, name, value)
@@ -116,10 +138,19 @@ class BipartiteGraph:
         edges : array-like of int, shape (m, 2)
             0-based.
 
+        Returns
+        -------
+        BipartiteGraph
+
         Raises
         ------
         ValueError
             If an edge is repeated or out of range, or `edges` is not an (m, 2) array of integers.
+
+        Examples
+        --------
+        >>> BipartiteGraph.from_edges(2, 3, [(1, 1), (0, 2)]).edges.tolist()
+        [[0, 2], [1, 1]]
         """
         n_left, n_right = check_sizes(n_left, n_right)
         pairs = np.asarray(edges)
@@ -148,10 +179,25 @@ class BipartiteGraph:
     def from_keys(cls, n_left: int, n_right: int, keys: ArrayLike) -> Self:
         """Build from the ascending keys ``left * n_right + right``; what generators produce.
 
+        Parameters
+        ----------
+        n_left, n_right : int
+            Number of vertices of each side.
+        keys : array-like of int, shape (m,)
+
+        Returns
+        -------
+        BipartiteGraph
+
         Raises
         ------
         ValueError
             If the keys do not ascend strictly within 0..n_left * n_right - 1.
+
+        Examples
+        --------
+        >>> BipartiteGraph.from_keys(2, 3, [2, 4]).edges.tolist()
+        [[0, 2], [1, 1]]
         """
         n_left, n_right = check_sizes(n_left, n_right)
         keys = _integers("keys", keys).astype(np.int64, copy=False)
@@ -170,10 +216,23 @@ class BipartiteGraph:
 
         Explicit zeros of a sparse matrix are no edges.
 
+        Parameters
+        ----------
+        matrix : array-like or scipy.sparse array, shape (n_left, n_right)
+
+        Returns
+        -------
+        BipartiteGraph
+
         Raises
         ------
         ValueError
             If `matrix` does not have two dimensions, or holds nan.
+
+        Examples
+        --------
+        >>> BipartiteGraph.from_biadjacency([[0, 2.5, 0], [1, 0, 0]]).edges.tolist()
+        [[0, 1], [1, 0]]
         """
         if not sparse.issparse(matrix):
             matrix = np.asarray(matrix)
@@ -199,10 +258,22 @@ class BipartiteGraph:
             The left side, each node once. A set is taken in the graph's order, any other iterable in its own. By
             default the nodes whose attribute ``bipartite`` is 0. The right side is the rest, in the graph's order.
 
+        Returns
+        -------
+        BipartiteGraph
+
         Raises
         ------
         ValueError
             If an edge joins vertices of one side, is repeated, or a side is not stated.
+
+        Examples
+        --------
+        >>> import networkx as nx
+        >>> BipartiteGraph.from_networkx(nx.davis_southern_women_graph())
+        BipartiteGraph(18 x 14, 89 edges, density 0.3532)
+        >>> BipartiteGraph.from_networkx(nx.path_graph(4), left=[0, 2]).edges.tolist()
+        [[0, 0], [1, 0], [1, 1]]
         """
         return cls.from_edges(*edges_of_networkx(graph, left))
 
@@ -210,10 +281,24 @@ class BipartiteGraph:
     def from_igraph(cls, graph: "igraph.Graph") -> Self:
         """Build from an igraph graph whose vertex attribute ``type`` is False on the left and True on the right.
 
+        Parameters
+        ----------
+        graph : igraph.Graph
+
+        Returns
+        -------
+        BipartiteGraph
+
         Raises
         ------
         ValueError
             If the attribute is missing, an edge joins vertices of one side, leads from right to left, or is repeated.
+
+        Examples
+        --------
+        >>> import igraph
+        >>> BipartiteGraph.from_igraph(igraph.Graph.Full_Bipartite(2, 3))
+        BipartiteGraph(2 x 3, 6 edges, density 1)
         """
         return cls.from_edges(*edges_of_igraph(graph))
 
@@ -287,7 +372,17 @@ class BipartiteGraph:
         return state.hexdigest()
 
     def to_networkx(self) -> "nx.Graph[int]":
-        """Convert: left vertices are 0..n_left-1 with ``bipartite=0``, right vertices follow with ``bipartite=1``."""
+        """Convert: left vertices are 0..n_left-1 with ``bipartite=0``, right vertices follow with ``bipartite=1``.
+
+        Returns
+        -------
+        networkx.Graph
+
+        Examples
+        --------
+        >>> BipartiteGraph.from_edges(2, 2, [(0, 1)]).to_networkx().edges
+        EdgeView([(0, 3)])
+        """
         import networkx as nx
 
         graph = nx.Graph()
@@ -297,7 +392,17 @@ class BipartiteGraph:
         return graph
 
     def to_igraph(self) -> "igraph.Graph":
-        """Convert: left vertices come first; the vertex attribute ``type`` is False on the left, True on the right."""
+        """Convert: left vertices come first; the vertex attribute ``type`` is False on the left, True on the right.
+
+        Returns
+        -------
+        igraph.Graph
+
+        Examples
+        --------
+        >>> BipartiteGraph.from_edges(2, 2, [(0, 1)]).to_igraph().get_edgelist()
+        [(0, 3)]
+        """
         import igraph
 
         graph = igraph.Graph(n=self.n_left + self.n_right, edges=self.edges + np.array([0, self.n_left]))
@@ -331,6 +436,17 @@ class BipartiteGraph:
 
     def __repr__(self) -> str:
         return f"BipartiteGraph({self.n_left} x {self.n_right}, {self.n_edges} edges, density {self.density:.4g})"
+
+    def _repr_html_(self) -> str:
+        sides = (self.left_degrees, self.right_degrees)
+        rows: list[list[object]] = [
+            ["vertices", self.n_left, self.n_right],
+            ["isolated", *(degrees.size - np.count_nonzero(degrees) for degrees in sides)],
+            ["smallest degree", *(degrees.min(initial=self.n_edges) for degrees in sides)],
+            ["mean degree", *(f"{self.n_edges / max(degrees.size, 1):.4g}" for degrees in sides)],
+            ["largest degree", *(degrees.max(initial=0) for degrees in sides)],
+        ]
+        return Table.of(repr(self), ["", "left", "right"], rows, left=[""])._repr_html_()
 
 
 def check_graph(g: Any) -> None:

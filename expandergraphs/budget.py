@@ -28,7 +28,14 @@ from expandergraphs.errors import GenerationError
 
 
 class LayerShape(NamedTuple):
-    """One layer: inputs, outputs, for a convolution the kernel that every edge carries, and its groups."""
+    """One layer: inputs, outputs, for a convolution the kernel that every edge carries, and its groups.
+
+    Examples
+    --------
+    >>> conv = LayerShape(64, 128, kernel=(3, 3))
+    >>> conv.n_left, conv.n_right, conv.n_pairs
+    (64, 128, 8192)
+    """
 
     n_left: int
     n_right: int
@@ -49,6 +56,10 @@ class LayerShape(NamedTuple):
             Whether every entry of a kernel is a vertex of its own, on the left.
         block : int
             Side of the blocks that stand together; it must divide both sides of every group.
+
+        Returns
+        -------
+        tuple of int
 
         Raises
         ------

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from expandergraphs._files import save_figure
 from expandergraphs.generators.family import RANDOM_FAMILIES, family_net
 from expandergraphs.generators.like import random_like
 from expandergraphs.generators.radix import radix_net, radix_net_for
@@ -139,7 +140,7 @@ def draw_pictures(
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=150)
+        save_figure(figure, paths[-1])
     return paths
 
 

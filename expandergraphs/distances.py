@@ -37,6 +37,12 @@ class Distances:
         Number of pairs that lie in different components.
     counts : ndarray of int, shape (longest + 1,)
         Number of pairs at each distance; none at 0. Read-only.
+
+    Examples
+    --------
+    >>> found = distances(BipartiteGraph.from_edges(2, 2, [(0, 0), (0, 1), (1, 1)]))
+    >>> found.diameter, found.counts.tolist()
+    (3, [0, 3, 2, 1])
     """
 
     diameter: float

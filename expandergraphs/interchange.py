@@ -14,9 +14,9 @@ A Graph Challenge network is a folder of ``.tsv`` files, one a layer (`save_grap
 the wiring of a model's layers, go to one ``.npz`` file (`save_graphs`).
 
 A file is written under another name and moved into place, so it is whole or not there. Nothing is unpickled, and
-nothing is allocated before its size has been compared with the file's. The text formats differ in what damage they can
-reveal: a ``.tsv`` file cut off at the end of a line is a smaller graph; the others, as written here, state their
-number of edges.
+nothing is allocated before its size has been compared with the file's; a compressed file that unpacks to more than 32
+MiB and 200 times its size is refused. The text formats differ in what damage they can reveal: a ``.tsv`` file cut off
+at the end of a line is a smaller graph; the others, as written here, state their number of edges.
 """
 
 import os
@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandergraphs._checks import as_integer, as_list
-from expandergraphs._files import as_path, creating, filling, reading, replacing
+from expandergraphs._files import as_path, creating, filling, reading, replacing, said
 from expandergraphs._npz import read_graphs, read_npz, write_graphs, write_npz
 from expandergraphs._text import (
     Sizes,
@@ -110,6 +110,10 @@ def load(path: str | os.PathLike[str], *, sizes: Sequence[int] | None = None) ->
         ``(n_left, n_right)``: needed for ``.tsv``, and for an edge list whose first line does not state them; elsewhere
         compared with what the file states. The widths, for a network.
 
+    Returns
+    -------
+    BipartiteGraph or LayeredGraph
+
     Raises
     ------
     ValueError
@@ -184,12 +188,30 @@ def save_graphs(path: str | os.PathLike[str], graphs: Mapping[str, BipartiteGrap
 def load_graphs(path: str | os.PathLike[str]) -> dict[str, BipartiteGraph]:
     """Read graphs by name that `save_graphs` wrote.
 
+    Parameters
+    ----------
+    path : path
+        Ending in ``.npz``.
+
+    Returns
+    -------
+    dict {str: BipartiteGraph}
+        In the order in which they were written.
+
     Raises
     ------
     ValueError
         If the suffix is not ``.npz``, or the file is damaged or of another format.
     OSError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_graphs(f"{folder}/wiring.npz", {"fc1": BipartiteGraph.from_edges(2, 3, [(0, 1)])})
+    ...     load_graphs(f"{folder}/wiring.npz")
+    {'fc1': BipartiteGraph(2 x 3, 1 edges, density 0.1667)}
     """
     path = _as_npz(path)
     with _reading(path, "is not a file of graphs written by expandergraphs") as file:
@@ -301,6 +323,15 @@ def load_graph_challenge(
         If a layer is missing, is there twice, or is not a file of this format.
     OSError
         If the folder or a file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open(f"{folder}/n2-l1.tsv", "w") as file:
+    ...         print(1, 2, 0.0625, file=file)
+    ...     load_graph_challenge(folder, 2)
+    LayeredGraph(2-2, 1 edge, weighted)
     """
     folder, width = as_path("folder", folder), as_integer("n_neurons", n_neurons)
     files: dict[int, Path] = {}
@@ -336,7 +367,7 @@ def _reading(path: Path, failure: str) -> Iterator[IO[bytes]]:
         try:
             yield file
         except Exception as error:
-            raise ValueError(f"{path} {failure}: {error}") from error
+            raise ValueError(f"{path} {failure}: {said(error)}") from error
 
 
 def _checked(path: str | os.PathLike[str]) -> tuple[Path, str]:

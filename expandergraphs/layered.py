@@ -7,6 +7,7 @@ may carry weights, which are kept apart from the pattern: an edge of weight 0 is
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Self, TypeAlias, final
 
@@ -16,6 +17,7 @@ from scipy import sparse
 
 from expandergraphs._checks import as_integer, as_list
 from expandergraphs.bipartite import BipartiteGraph, check_graph
+from expandergraphs.results import Table
 
 Block: TypeAlias = tuple[int, int]
 
@@ -91,6 +93,16 @@ class LayeredGraph:
     @classmethod
     def from_layers(cls, layers: Iterable[BipartiteGraph], *, names: Sequence[str] | None = None) -> Self:
         """Chain bipartite graphs: the right side of each is the left side of the next.
+
+        Parameters
+        ----------
+        layers : iterable of BipartiteGraph
+        names : sequence of str, optional
+            One name a layer of nodes.
+
+        Returns
+        -------
+        LayeredGraph
 
         Raises
         ------
@@ -211,6 +223,16 @@ class LayeredGraph:
         edges = f"{self.n_edges} edge{'s' if self.n_edges != 1 else ''}"
         skips = f", skips {', '.join(map(str, self.skips))}" if self.skips else ""
         return f"LayeredGraph({widths}, {edges}{skips}{', weighted' if self.weights is not None else ''})"
+
+    def _repr_html_(self) -> str:
+        names = self.names or tuple(map(str, range(len(self.widths))))
+        rows: list[list[object]] = [
+            [f"{names[s]} → {names[t]}", f"{g.n_left} x {g.n_right}", g.n_edges, f"{g.density:.4g}"]
+            for (s, t), g in islice(self.blocks.items(), 20)
+        ]
+        if len(self.blocks) > len(rows):
+            rows.append([f"and {len(self.blocks) - len(rows)} more", "", "", ""])
+        return Table.of(repr(self), ["block", "size", "edges", "density"], rows, left=["block"])._repr_html_()
 
 
 def as_net(g_or_net: Any) -> LayeredGraph:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.layered import LayeredGraph, as_net
 
 KINDS = ("combinatorial", "random_walk", "symmetric")
@@ -15,11 +15,25 @@ def normalised_biadjacency(g: BipartiteGraph) -> sparse.csr_array:
 
     Its largest singular value is 1 wherever there is an edge. Rows and columns of isolated vertices are zero.
 
+    Parameters
+    ----------
+    g : BipartiteGraph
+
+    Returns
+    -------
+    scipy.sparse.csr_array
+
+    Raises
+    ------
+    ValueError
+        If `g` is no BipartiteGraph.
+
     Examples
     --------
     >>> normalised_biadjacency(BipartiteGraph.from_edges(1, 4, [(0, 0), (0, 3)])).toarray().round(4).tolist()
     [[0.7071, 0.0, 0.0, 0.7071]]
     """
+    check_graph(g)
     matrix = g.biadjacency
     left = np.repeat(g.left_degrees, g.left_degrees)  # degree of each edge's left end
     matrix.data = 1.0 / np.sqrt(left * g.right_degrees[g.indices])

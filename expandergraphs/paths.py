@@ -32,6 +32,12 @@ class Components:
         Number of vertices of each.
     labels : ndarray of int, shape (n_nodes,)
         Component of each vertex: left before right, or layer by layer.
+
+    Examples
+    --------
+    >>> found = components(BipartiteGraph.from_edges(2, 2, [(0, 1)]))
+    >>> found.count, found.sizes.tolist(), found.labels.tolist()
+    (3, [2, 1, 1], [0, 1, 2, 0])
     """
 
     count: int
@@ -41,6 +47,19 @@ class Components:
 
 def components(graph_or_net: BipartiteGraph | LayeredGraph) -> Components:
     """Find the connected components of a graph or a network, edges taken as undirected.
+
+    Parameters
+    ----------
+    graph_or_net : BipartiteGraph or LayeredGraph
+
+    Returns
+    -------
+    Components
+
+    Raises
+    ------
+    ValueError
+        If `graph_or_net` is neither.
 
     Examples
     --------
@@ -98,6 +117,19 @@ def path_counts(
 def n_paths(net: LayeredGraph | BipartiteGraph) -> int:
     """Count the directed paths from all inputs to all outputs together, exactly.
 
+    Parameters
+    ----------
+    net : LayeredGraph or BipartiteGraph
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If `net` is neither.
+
     Examples
     --------
     >>> from expandergraphs import radix_net
@@ -114,6 +146,20 @@ def n_paths(net: LayeredGraph | BipartiteGraph) -> int:
 
 def is_path_symmetric(net: LayeredGraph | BipartiteGraph) -> bool:
     """Tell whether every input is joined to every output by the same, positive number of paths.
+
+    Parameters
+    ----------
+    net : LayeredGraph or BipartiteGraph
+
+    Returns
+    -------
+    bool
+        True also where there is no input or no output.
+
+    Raises
+    ------
+    ValueError
+        If `net` is neither.
 
     References
     ----------

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 KINDS = ("pattern", "spectrum", "density", "network", "adjacency")
 _MOST_NODES = 100  # of a layer drawn node by node
+_CELLS, _FEWER = 2000, 500  # of a biadjacency, along each side; where there are more vertices than that
+_MOST_PAIRS = 2**28  # whose singular values are all computed: 2 GiB
 _BOW = 0.5  # of a skip, in distances of the nodes of the widest layer
 _BY_LAYER = ("spectrum", "density")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -61,10 +63,19 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
         have it, or their density, which takes graphs of any size; each network as nodes and edges, where it is small;
         or its adjacency matrix, whatever its size.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     ValueError
         If the kind is unknown, there is no graph, or spectra of networks of different depth are to be compared.
+
+    Examples
+    --------
+    >>> picture_of({"one": BipartiteGraph.from_edges(2, 2, [(0, 0), (1, 1)])}, "pattern").axes[0].get_title()
+    'one'
     """
     from matplotlib.figure import Figure
 
@@ -111,22 +122,76 @@ def _ends(net: LayeredGraph, block: tuple[int, int]) -> str:
 
 
 def draw_biadjacency(g: BipartiteGraph, ax: "Axes") -> "Axes":
-    """Draw the biadjacency: one cell a pair, dark where there is an edge; a graph without pairs is refused."""
+    """Draw the biadjacency: one cell a pair, dark where there is an edge.
+
+    Where a side has over 2,000 vertices, a cell stands for several of them, and is the darker the more of their pairs
+    are edges; the label below says what black stands for.
+
+    Parameters
+    ----------
+    g : BipartiteGraph
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If the graph has no pairs.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> draw_biadjacency(BipartiteGraph.from_edges(2, 3, [(0, 0), (1, 2)]), ax) is ax
+    True
+    """
     check_graph(g)
     if g.n_left * g.n_right == 0:
         raise ValueError(f"{g!r} has no pairs to draw")
-    ax.imshow(g.biadjacency.toarray(), cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
-    ax.set(xlabel=f"right vertex (of {g.n_right})", ylabel=f"left vertex (of {g.n_left})")
+    rows, columns = (n if n <= _CELLS else _FEWER for n in (g.n_left, g.n_right))
+    left, right = np.arange(g.n_left) * rows // g.n_left, np.arange(g.n_right) * columns // g.n_right
+    cells = np.repeat(left, g.left_degrees) * columns + right[g.indices]
+    edges = np.bincount(cells, minlength=rows * columns).reshape(rows, columns)
+    filled = edges / np.outer(np.bincount(left), np.bincount(right))
+    grouped = filled.size < g.n_left * g.n_right
+    black = (filled.max() or 1) if grouped else 1
+    extent = (-0.5, g.n_right - 0.5, g.n_left - 0.5, -0.5)
+    ax.imshow(filled, cmap="Greys", vmin=0, vmax=black, extent=extent, aspect="auto", interpolation="antialiased")
+    shades = f"\nblack: {100 * black:.2g} % of pairs are edges" if grouped else ""
+    ax.set(xlabel=f"right vertex (of {g.n_right}){shades}", ylabel=f"left vertex (of {g.n_left})")
+    ax.locator_params(integer=True)
     return ax
 
 
 def draw_layered(net: LayeredGraph, ax: "Axes") -> "Axes":
     """Draw a small network: one column of nodes a layer, inputs at the left; skips are drawn dashed and bowed.
 
+    Parameters
+    ----------
+    net : LayeredGraph
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If a layer has over 100 nodes, which could not be told apart: `expandergraphs.plotting_adjacency` draws those.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> net = LayeredGraph.from_layers([BipartiteGraph.from_edges(2, 3, [(0, 0), (1, 2)])])
+    >>> draw_layered(net, ax) is ax
+    True
     """
     from matplotlib.collections import LineCollection
 
@@ -158,18 +223,42 @@ def plot_singular_values(graphs: Mapping[str, BipartiteGraph], ax: "Axes") -> "A
 
     The bound is that of the first graph; graphs compared at equal sizes and edges share it.
 
+    Parameters
+    ----------
+    graphs : mapping {name: BipartiteGraph}
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
-        If there is no graph.
+        If there is no graph, or one is so large, over 2^28 pairs, that its dense matrix would take over 2 GiB:
+        `plot_spectral_density` takes those.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import random_regular
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_singular_values({"regular": random_regular(20, 20, 3, rng=0)}, ax) is ax
+    True
     """
     graphs = checked("plot_singular_values", BipartiteGraph, graphs)
+    for name, g in graphs.items():
+        if g.n_left * g.n_right > _MOST_PAIRS:
+            raise ValueError(
+                f"all singular values take a dense matrix, here of at most {_MOST_PAIRS:,} pairs; {name!r} is "
+                f"{g.n_left} x {g.n_right}; plot the density of the singular values, which takes graphs of any size"
+            )
     for k, (name, g) in enumerate(graphs.items()):
         values = singular_values(g)[1:]
         ax.plot(
             np.arange(2, values.size + 2), values, label=name, color=COLOURS[k % 7], linestyle=STYLES[k % 7], lw=1.8
         )
-    ax.margins(y=0.12)  # room for the name of the bound
     gaps = [spectral_gap(g) for g in graphs.values()]
     gap, biregular = gaps[0], all(gap.bound_kind == "biregular" for gap in gaps)
     kind = "Ramanujan bound" if biregular else "bound with average degrees"
@@ -179,7 +268,7 @@ def plot_singular_values(graphs: Mapping[str, BipartiteGraph], ax: "Axes") -> "A
         textcoords="offset points", ha="right", color="0.25",
     )  # fmt: skip
     ax.set(xlabel="index k (k = 1 left out)", ylabel=r"singular value $\sigma_k$")
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.12 * max(ax.dataLim.y1, gap.bound) or 1)  # room for the name of the bound
     ax.legend()
     return ax
 
@@ -190,10 +279,28 @@ def plot_spectral_density(densities: Mapping[str, SpectralDensity], ax: "Axes") 
     A band of two standard errors is drawn where the density was estimated. A first value that was taken out is not
     shown. Each different law is a dotted black line, of Godsil and Mohar.
 
+    Parameters
+    ----------
+    densities : mapping {name: SpectralDensity}
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If there is no density.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import random_regular, spectral_density
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_spectral_density({"regular": spectral_density(random_regular(50, 50, 3, rng=0))}, ax) is ax
+    True
     """
     densities = checked("plot_spectral_density", SpectralDensity, densities)
     widest = max(found.grid[-1] for found in densities.values())
@@ -222,13 +329,26 @@ def plot_accuracy(curves: Mapping[str, ArrayLike], ax: "Axes", *, epochs: Sequen
     ----------
     curves : mapping {name: array-like, shape (n_seeds, n_epochs)}
         Accuracies in percent.
+    ax : matplotlib.axes.Axes
     epochs : sequence of int, optional
         Their positions; 1, 2, ... by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
 
     Raises
     ------
     ValueError
         If there is no curve.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_accuracy({"dense": [[90, 95, 96], [91, 94, 97]]}, ax) is ax
+    True
     """
     if not curves:
         raise ValueError("plot_accuracy needs at least one curve")

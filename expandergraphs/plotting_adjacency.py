@@ -27,10 +27,28 @@ def draw_adjacency(net: LayeredGraph | BipartiteGraph, ax: "Axes") -> "Axes":
     in larger networks a cell stands for several nodes, and shows the fraction of their pairs that are edges, on a
     logarithmic scale.
 
+    Parameters
+    ----------
+    net : LayeredGraph or BipartiteGraph
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If the network has no nodes.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import radix_net
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> draw_adjacency(radix_net([[2, 2]], [1, 1, 1]), ax) is ax
+    True
     """
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
@@ -74,10 +92,24 @@ def draw_adjacency(net: LayeredGraph | BipartiteGraph, ax: "Axes") -> "Axes":
 def adjacency_figure(nets: Mapping[str, LayeredGraph | BipartiteGraph]) -> "Figure":
     """Return a figure of several networks' adjacency matrices, in the same shades.
 
+    Parameters
+    ----------
+    nets : mapping {name: LayeredGraph or BipartiteGraph}
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     ValueError
         If there is no network, or one without nodes.
+
+    Examples
+    --------
+    >>> from expandergraphs import radix_net
+    >>> adjacency_figure({"RadiX-Net": radix_net([[2, 2]], [1, 1, 1])}).axes[0].get_title()
+    'RadiX-Net, 16 edges'
     """
     from matplotlib.figure import Figure
 

@@ -38,10 +38,30 @@ def plot_signature(net: LayeredGraph | BipartiteGraph, signature: HeatSignature,
     Colours are logarithmic where most of the heats are below a twentieth of the largest, those below a millionth of it
     left out; these are then black, as are layers that heat never reaches.
 
+    Parameters
+    ----------
+    net : LayeredGraph or BipartiteGraph
+    signature : HeatSignature
+        Of `net`.
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If the signature is not one of this network, of one source vector and at least one time.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import heat_signature, radix_net
+    >>> ax, net = Figure(layout="constrained").subplots(), radix_net([[2, 2]], [1, 1, 1])
+    >>> plot_signature(net, heat_signature(net, [0, 0.5, 1, 2]), ax) is ax
+    True
     """
     from matplotlib import colormaps
 
@@ -88,10 +108,22 @@ def plot_heat_distance(
     tolerance : float
         That of `heat_distance`.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If there is no curve, or a distance is negative or has no time.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_heat_distance({"thin": [0, 0.3, 0.2]}, [0, 1, 2], ax) is ax
+    True
     """
     times = as_times(times)
     curves = {name: np.asarray(values, dtype=np.float64).reshape(-1) for name, values in distances.items()}
@@ -117,10 +149,28 @@ def plot_heat_distance(
 def plot_scree(curves: Mapping[str, Scree], ax: "Axes") -> "Axes":
     """Plot scree curves alpha(K, t) against time; the interval is shaded where a curve is not exact.
 
+    Parameters
+    ----------
+    curves : mapping {name: Scree}
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If there is no curve, or one without times.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import radix_net, scree
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_scree({"RadiX-Net": scree(radix_net([[2, 2]], [1, 1, 1]), [0, 1, 2])}, ax) is ax
+    True
     """
     curves = checked("plot_scree", Scree, curves)
     if not all(curve.times.size for curve in curves.values()):

@@ -30,10 +30,32 @@ def draw_heat(net: LayeredGraph | BipartiteGraph, signature: HeatSignature, ax: 
 
     The colours are the same for all times of the signature.
 
+    Parameters
+    ----------
+    net : LayeredGraph or BipartiteGraph
+    signature : HeatSignature
+        Of `net`.
+    ax : matplotlib.axes.Axes
+    time_index : int
+        Which of its times.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If the signature is not one of this network, of one source vector, or has no such time.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import heat_signature, radix_net
+    >>> ax, net = Figure(layout="constrained").subplots(), radix_net([[2, 2]], [1, 1, 1])
+    >>> draw_heat(net, heat_signature(net, [0, 0.5]), ax, time_index=1) is ax
+    True
     """
     net = as_net(net)
     values = heat_of(net, signature)
@@ -78,6 +100,14 @@ def heat_gif(
     ------
     ValueError
         If an argument is none of these, or there is no time.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from expandergraphs import radix_net
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     heat_gif(radix_net([[2, 2]], [1, 1, 1]), [0, 0.5], f"{folder}/heat.gif").name
+    'heat.gif'
     """
     from matplotlib.animation import PillowWriter
     from matplotlib.figure import Figure

@@ -22,11 +22,24 @@ def plot_sparsity(histories: Mapping[str, History], ax: "Axes") -> "Axes":
     ----------
     histories : mapping {name: sequence of (step, density, threshold)}
         As ``expandergraphs_torch.GradualPruning.history``.
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
 
     Raises
     ------
     ValueError
         If there is no history, or one of no pruning.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_sparsity({"gradual": [(1, 1.0, 0.01), (2, 0.5, 0.1), (3, 0.1, 0.2)]}, ax) is ax
+    True
     """
     _draw(histories, ax, lambda line: 100 * (1 - line[1]))
     ax.set(xlabel="step", ylabel="sparsity (% of weights pruned)", ylim=(0, 103))
@@ -34,7 +47,31 @@ def plot_sparsity(histories: Mapping[str, History], ax: "Axes") -> "Axes":
 
 
 def plot_threshold(histories: Mapping[str, History], ax: "Axes") -> "Axes":
-    """Plot the smallest magnitude left after every pruning; parameters, errors: as for `plot_sparsity`."""
+    """Plot the smallest magnitude left after every pruning; parameters, errors: as for `plot_sparsity`.
+
+    Parameters
+    ----------
+    histories : mapping {name: sequence of (step, density, threshold)}
+        As for `plot_sparsity`.
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
+    Raises
+    ------
+    ValueError
+        As `plot_sparsity` does.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_threshold({"gradual": [(1, 1.0, 0.01), (2, 0.5, 0.1), (3, 0.1, 0.2)]}, ax) is ax
+    True
+    """
     _draw(histories, ax, lambda line: line[2])
     ax.set(xlabel="step", ylabel="smallest remaining |weight|")
     ax.set_ylim(bottom=0)
@@ -51,6 +88,10 @@ def pruning_figure(
     histories : mapping {name: sequence of (step, density, threshold)}
     accuracies : mapping {name: (steps, accuracies in percent)}, optional
         A name that has a history is drawn like it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------

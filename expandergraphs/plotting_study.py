@@ -30,9 +30,30 @@ def figures_of(result: Study) -> dict[str, "Figure"]:
     """Return a figure for each size, by a name fit for a file: the expansion of both sides, and sigma_2 where measured.
 
     Sizes none of whose graphs were measured have no figure.
+
+    Parameters
+    ----------
+    result : Study
+
+    Returns
+    -------
+    dict {str: matplotlib.figure.Figure}
+
+    Raises
+    ------
+    ValueError
+        If `result` is no Study.
+
+    Examples
+    --------
+    >>> from expandergraphs import study
+    >>> list(figures_of(study(["regular", "random"], [8], [2, 3], 3, ["expansion", "spectrum"])))
+    ['8x8']
     """
     from matplotlib.figure import Figure
 
+    if not isinstance(result, Study):
+        raise ValueError(f"a Study is needed, got {type(result).__name__}")
     figures = {}
     for n_left, n_right in dict.fromkeys((record["n_left"], record["n_right"]) for record in result.records):
         part = result.where(n_left=n_left, n_right=n_right, refused=None)
@@ -63,15 +84,29 @@ def plot_expansion(result: Study, ax: "Axes", *, side: str = "left", linked: boo
     ----------
     result : Study
         Of one size, with the measure "expansion".
+    ax : matplotlib.axes.Axes
     side : {"left", "right"}
         The side of the sets S.
     linked : bool
         Leave out the isolated vertices of that side, of which one makes the expansion 0.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If the study has several sizes, or no such value.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import study
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_expansion(study("regular", [8], [2, 3], 3, ["expansion"]), ax) is ax
+    True
     """
     if side not in ("left", "right"):
         raise ValueError(f"side must be 'left' or 'right', got {side!r}")
@@ -92,11 +127,25 @@ def plot_sigma2(result: Study, ax: "Axes") -> "Axes":
     ----------
     result : Study
         Of one size, with the measure "spectrum".
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
 
     Raises
     ------
     ValueError
         If the study has several sizes, or no such value.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import study
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_sigma2(study("regular", [8], [2, 3], 3, ["spectrum"]), ax) is ax
+    True
     """
     degrees, series = _series(result, "sigma2")
     for look, x, summaries in series:
@@ -112,10 +161,29 @@ def plot_sigma2(result: Study, ax: "Axes") -> "Axes":
 def plot_degrees(graphs: Mapping[str, BipartiteGraph], ax: "Axes", *, side: str = "right") -> "Axes":
     """Plot the degree histogram of one side of each graph: the fraction of its vertices with each degree.
 
+    Parameters
+    ----------
+    graphs : mapping {name: BipartiteGraph}
+    ax : matplotlib.axes.Axes
+    side : {"left", "right"}
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
     Raises
     ------
     ValueError
         If there is no graph, or a graph has no vertex on that side.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from expandergraphs import random_left_regular
+    >>> ax = Figure(layout="constrained").subplots()
+    >>> plot_degrees({"X-Net": random_left_regular(20, 20, 3, rng=0)}, ax, side="right") is ax
+    True
     """
     if side not in ("left", "right"):
         raise ValueError(f"side must be 'left' or 'right', got {side!r}")
@@ -129,6 +197,7 @@ def plot_degrees(graphs: Mapping[str, BipartiteGraph], ax: "Axes", *, side: str 
         look = style(k)
         ax.plot(x, y, drawstyle="steps-mid", label=name, markevery=y > 0, **look)
     ax.set(xlabel=f"degree of {side} vertices", ylabel=f"fraction of the {side} vertices")
+    ax.locator_params(axis="x", integer=True)
     ax.set_ylim(bottom=0)
     ax.legend()
     return ax

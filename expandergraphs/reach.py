@@ -33,6 +33,11 @@ class ReceptiveFields:
         Number of inputs from which a directed path leads to the output. Read-only.
     projective : ndarray of int, shape (n_inputs,)
         Number of outputs to which a directed path leads from the input. Read-only.
+
+    Examples
+    --------
+    >>> receptive_fields(BipartiteGraph.from_edges(3, 2, [(0, 0), (1, 0), (1, 1)])).receptive.tolist()
+    [2, 1]
     """
 
     n_inputs: int
@@ -57,6 +62,12 @@ class DeadUnits:
         No directed path leads from here to any output.
     isolated : tuple of ndarray
         No edge at all.
+
+    Examples
+    --------
+    >>> found = dead_units(BipartiteGraph.from_edges(3, 2, [(0, 0), (1, 0)]))
+    >>> found.n_dead, [units.tolist() for units in found.dead]
+    (2, [[2], [1]])
     """
 
     n_units: int

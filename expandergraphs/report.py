@@ -24,6 +24,7 @@ from expandergraphs.spectral.gap import SpectralGap, spectral_gap
 from expandergraphs.spectral.irregular import IrregularGaps, irregular_gaps
 
 MOST_COLUMNS = 6  # graphs beside each other
+MOST_VERTICES = 2**15  # of a graph whose distances are all measured, which takes as long as vertices times edges
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class GraphReport:
     """Measures of one bipartite graph.
 
     `sampled` is None where neither side has two vertices; `intervals`, `mixing`, `spectral_density`, `girth` and
-    `distances` are None in a quick report, and `spectral_density` also where there is no value to describe.
+    `distances` are None in a quick report, `spectral_density` also where there is no value to describe, and `distances`
+    also where there are over 2^15 vertices.
     """
 
     name: str
@@ -124,6 +126,12 @@ class Report(Printable):
         Of the whole.
     paths : Paths or None
         Of the whole; None in a quick report.
+
+    Examples
+    --------
+    >>> found = report(BipartiteGraph.from_edges(2, 2, [(0, 0), (1, 1)]))
+    >>> found.n_edges, found.components
+    (2, 2)
     """
 
     graphs: tuple[GraphReport, ...]
@@ -133,7 +141,17 @@ class Report(Printable):
     paths: Paths | None
 
     def table(self) -> Table:
-        """Return all measures, a column or a row a graph."""
+        """Return all measures, a column or a row a graph.
+
+        Returns
+        -------
+        Table
+
+        Examples
+        --------
+        >>> report(BipartiteGraph.from_edges(2, 2, [(0, 0), (1, 1)])).table().rows[0]
+        ('size', '2 x 2')
+        """
         title = f"{self.n_nodes} nodes, {self.n_edges} edges, components: {self.components}"
         if self.paths is not None:
             title += f"\n{_in_words(self.paths)}"
@@ -145,6 +163,8 @@ def measures_table(title: str, graphs: dict[str, GraphReport]) -> Table:
     quick = all(graph.intervals is None for graph in graphs.values())
     labels = [label for label in CELLS if not (quick and label in THOROUGH)]
     caption = CAPTION if quick else f"{CAPTION}\n{INTERVALS_CAPTION}"
+    if not quick and any(graph.n_left + graph.n_right > MOST_VERTICES for graph in graphs.values()):
+        caption += f"\ndiameter, mean distance: not measured above {MOST_VERTICES:,} vertices; use distances(g)"
     if any(_ramanujan(graph.spectrum) == "undecided" for graph in graphs.values()):
         caption += "\nundecided: no proof within some three times what σ2 took; spectral_gap(g, patience=20) goes on"
     if len(graphs) <= MOST_COLUMNS:
@@ -171,7 +191,8 @@ def report(
     g_or_net : BipartiteGraph or LayeredGraph
     quick : bool
         Leave out what costs more than the spectrum: intervals around the expansion, distances, paths. A graph of
-        300 + 100 vertices takes about a second with them, one of 2,048 a side a minute.
+        300 + 100 vertices takes about a second with them, one of 2,048 a side a minute. Distances are left out
+        above 2^15 vertices, and the table says so: they take as long as vertices times edges, days for a million.
     time_limit : float, optional
         Seconds for the vertex expansion of each graph, see `vertex_expansion`. Without, the report depends
         on `rng` alone.
@@ -186,6 +207,11 @@ def report(
     -------
     Report
         With ``.to_dict()``.
+
+    Raises
+    ------
+    ValueError
+        If `g_or_net` is neither a graph nor a network, or an argument is out of its range.
 
     Examples
     --------
@@ -220,7 +246,7 @@ def report(
                 mixing=None if quick else mixing_discrepancy(block, rng=stream(f"{s}-{t} mixing")),
                 spectral_density=None if quick else _density(block, stream(f"{s}-{t} density")),
                 girth=None if quick else girth(block),
-                distances=None if quick else distances(block),
+                distances=None if quick or block.n_left + block.n_right > MOST_VERTICES else distances(block),
             )
         )
     return Report(tuple(graphs), net.n_nodes, net.n_edges, components(net).count, None if quick else _paths(net))

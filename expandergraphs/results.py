@@ -114,7 +114,9 @@ class Table:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        caption = "<br>".join(escape(text).replace("\n", "<br>") for text in (self.title, self.caption) if text)
+        def paragraph(text: str) -> str:  # not as the table's caption, which is folded to its width
+            return "<p>" + escape(text).replace("\n", "<br>") + "</p>" if text else ""
+
         head = "".join(f"<th>{escape(heading)}</th>" for heading in self.headings)
         sides = ["left" if heading in self.left else "right" for heading in self.headings]
         body = "".join(
@@ -125,14 +127,26 @@ class Table:
             + "</tr>"
             for row in self.rows
         )
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<div>{paragraph(self.title)}{table}{paragraph(self.caption)}</div>"
 
 
 class Printable(ABC):
     """A result that is a table: on a terminal, as text and in a notebook."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as nested dictionaries and lists, ready for JSON."""
+        """Return everything as nested dictionaries and lists, ready for JSON.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> from expandergraphs import BipartiteGraph, report
+        >>> report(BipartiteGraph.from_edges(2, 2, [(0, 0)])).to_dict()["n_edges"]
+        1
+        """
         return as_plain(self)  # type: ignore[no-any-return]
 
     @abstractmethod

@@ -44,6 +44,12 @@ class SensitivityDepth:
         its sigma2 equals that degree.
     n_layers : int
         Number of layers looked at: `depth`, if there is one.
+
+    Examples
+    --------
+    >>> from expandergraphs import radix_net
+    >>> sensitivity_depth(radix_net([[2, 2]], [1, 1, 1]))
+    SensitivityDepth(depth=2, bound=None, n_layers=2)
     """
 
     depth: int | None
@@ -102,6 +108,10 @@ def family_sensitivity_depth(
         Where to give up. Drawing also ends once an input has lost its way, as nothing can reach from it any more.
     rng : None, int, SeedSequence or Generator
         Source of randomness; each layer has its own stream.
+
+    Returns
+    -------
+    SensitivityDepth
 
     Raises
     ------

@@ -10,10 +10,11 @@ What is compared, and how sure a comparison is: `Study.summary` and `Study.table
 `expandergraphs.plotting_study`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from expandergraphs._checks import as_integer, as_list, exactly_one
 from expandergraphs._files import as_path
@@ -24,6 +25,8 @@ from expandergraphs._study_run import run
 from expandergraphs._study_summary import Summary, summarise, table_of
 from expandergraphs.generators.family import FAMILIES, Family
 from expandergraphs.results import Table
+
+T = TypeVar("T")
 
 KEYS = ("family", "n_left", "n_right", "n_edges", "seed", "degree", "refused")
 
@@ -42,8 +45,16 @@ class Study:
     Raises
     ------
     ValueError
-        If a record lacks a column that another has, or one of those above, or a value is none of the above: a text, a
-        bool, an integer, a finite float or None.
+        If a record lacks a column that another has, or one of those above, a value is none of the above: a text, a
+        bool, an integer, a finite float or None, a family is no text, or a size, the edges or a seed no integer.
+
+    Examples
+    --------
+    >>> found = study(["random", "regular"], [8], [2], 2, ["degrees"])
+    >>> found
+    Study(4 records: random, regular; 8 x 8; 16 edges)
+    >>> found.records[0]["n_edges"]
+    16
     """
 
     records: tuple[Record, ...]
@@ -60,10 +71,21 @@ class Study:
                     "a value must be a text, a bool, an integer, a finite float or None; got "
                     f"{bad[0][0]} = {bad[0][1]!r}"
                 )
+            if not isinstance(record["family"], str) or not all(isinstance(record[key], int) for key in KEYS[1:5]):
+                raise ValueError(f"a family is a text, sizes, edges and seed are integers; got {record}")
 
     @classmethod
     def load(cls, path: str | Path) -> "Study":
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ending in .csv, .json or .parquet.
+
+        Returns
+        -------
+        Study
 
         Raises
         ------
@@ -71,11 +93,25 @@ class Study:
             If the suffix is unknown, or the file holds no records of a study.
         OSError
             If the file cannot be read.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> found = study("regular", [8], [2], 2, ["degrees"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found.save(f"{folder}/records.csv")
+        ...     Study.load(f"{folder}/records.csv") == found
+        True
         """
-        return cls(tuple(load_records(path)))
+        return load_records(path, lambda records: cls(tuple(records)))
 
     def save(self, path: str | Path) -> None:
         """Write the records; the suffix is the format: .csv, .json or .parquet, which needs pyarrow.
+
+        Parameters
+        ----------
+        path : str or Path
+            What is there is replaced.
 
         Raises
         ------
@@ -83,11 +119,26 @@ class Study:
             If the suffix is unknown, or the format needs what is not installed.
         OSError
             If the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     study("regular", [8], [2], 2, ["degrees"]).save(f"{folder}/records.json")
         """
         save_records(path, self.records)
 
     def where(self, **columns: Value) -> "Study":
         """Return the records with these values.
+
+        Parameters
+        ----------
+        **columns : str, int, float, bool or None
+            What every record returned has.
+
+        Returns
+        -------
+        Study
 
         Raises
         ------
@@ -135,6 +186,25 @@ class Study:
         """Build the summary of a quantity as a table: one row a family, ordered against those above it.
 
         A family that has no such graph says why.
+
+        Parameters
+        ----------
+        quantity : str
+            As for `summary`.
+
+        Returns
+        -------
+        Table
+
+        Raises
+        ------
+        ValueError
+            As `summary` does.
+
+        Examples
+        --------
+        >>> study(["random", "regular"], [8], [2], 6, ["degrees"]).table("right_degree_maximum").headings
+        ('size', 'edges', 'degree', 'family', 'graphs', 'mean', '95 % limits', 'against those above')
         """
         return table_of(self.records, quantity)
 
@@ -237,7 +307,7 @@ def study(
         for name, measure in _named("measures", measures, MEASURES).items()
     }
     seeds = seeds if isinstance(seeds, Iterable) else range(as_integer("seeds", seeds))
-    numbers = [as_integer("each seed", seed) for seed in _distinct("seeds", seeds)]
+    numbers = _distinct("seeds", [as_integer("each seed", seed) for seed in as_list("seeds", seeds)])
     counts = _counts(sizes, degrees, n_edges)
     cells = [Cell(family, *count, seed) for count in counts for family in draw for seed in numbers]
     path = None if path is None else as_path("path", path)
@@ -277,9 +347,8 @@ def _counts(sizes: Any, degrees: Any, n_edges: Any) -> list[tuple[int, int, int]
             raise ValueError(f"each size must be n or (n_left, n_right), got {size!r}")
         shapes.append(tuple(as_integer("each size", n, minimum=1) for n in shape))
     given = exactly_one("study", degrees=degrees, n_edges=n_edges)
-    counts = [
-        as_integer(f"each of {given}", count) for count in _distinct(given, degrees if degrees is not None else n_edges)
-    ]
+    asked = as_list(given, degrees if degrees is not None else n_edges)
+    counts = _distinct(given, [as_integer(f"each of {given}", count) for count in asked])
     return [
         (n_left, n_right, count * max(n_left, n_right) if given == "degrees" else count)
         for n_left, n_right in _distinct("sizes", shapes)
@@ -287,10 +356,9 @@ def _counts(sizes: Any, degrees: Any, n_edges: Any) -> list[tuple[int, int, int]
     ]
 
 
-def _distinct(name: str, values: Any) -> list[Any]:
-    """Return the values as a list, at least one, none twice: a graph counted twice would feign certainty."""
-    distinct = as_list(name, values)
-    repeated = [value for k, value in enumerate(distinct) if value in distinct[:k]]
-    if repeated or not distinct:
+def _distinct(name: str, values: list[T]) -> list[T]:
+    """Return the values, at least one, none twice: a graph counted twice would feign certainty."""
+    repeated = [value for value, times in Counter(values).items() if times > 1]
+    if repeated or not values:
         raise ValueError(f"{name} has {repeated[0]!r} twice" if repeated else f"{name} must not be empty")
-    return distinct
+    return values

@@ -3,13 +3,16 @@
 A whole model: `plan`, `sparsify`, `summary`, `bake`, `density`, `masked_modules`, `exclude_last`, `zero_off_mask`,
 `dense_state_dict`. Its wiring: `topology`, `topology_digest`, `topology_config`, `rebuild`, `load_state_dict`,
 `check_topology`. Pruning: `prune`, `GradualPruning`, `shuffle`, `reinitialise`. Skips: `add_n2nskip`, `add_resskip`.
-Sparse execution: `to_sparse`, `to_masked`, `SparseLinear`. A model as a graph: `network_graph`.
+Sparse execution: `to_sparse`, `to_masked`, `SparseLinear`. A model as a graph: `network_graph`. A web page about it:
+`report`.
 
 Layers: `MaskedLinear`, `MaskedConv1d`, `MaskedConv2d`, `MaskedConv3d`, `MaskedConvTranspose1d`,
 `MaskedConvTranspose2d`, `MaskedConvTranspose3d`; `Masked` and `register` for others. Branches: `N2NSkipLinear`,
 `N2NSkipConv1d`, `N2NSkipConv2d`, `N2NSkipConv3d`, `ResSkip`. Masks: `linear_mask`, `conv_mask`,
 `graph_from_mask`.
 """
+
+import logging
 
 try:
     import torch as _  # noqa: F401
@@ -34,6 +37,7 @@ from expandergraphs_torch.model import bake, dense_state_dict, density, masked_m
 from expandergraphs_torch.network import network_graph
 from expandergraphs_torch.plan import LayerPlan, Plan, plan
 from expandergraphs_torch.prune import prune
+from expandergraphs_torch.report import report
 from expandergraphs_torch.schedules import GradualPruning, PruningStep
 from expandergraphs_torch.select import exclude_last
 from expandergraphs_torch.skip import N2NSkipConv1d, N2NSkipConv2d, N2NSkipConv3d, N2NSkipLinear, ResSkip
@@ -50,6 +54,8 @@ from expandergraphs_torch.topology import (
     topology_config,
     topology_digest,
 )
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the program configures logging
 
 __all__ = [
     "GradualPruning",
@@ -94,6 +100,7 @@ __all__ = [
     "rebuild",
     "register",
     "reinitialise",
+    "report",
     "shuffle",
     "sparsify",
     "summary",

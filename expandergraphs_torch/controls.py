@@ -34,6 +34,11 @@ def shuffle(model: nn.Module, *, rng: RNG = None) -> nn.Module:
     Module
         The model itself.
 
+    Raises
+    ------
+    ValueError
+        If `model` is no Module.
+
     Examples
     --------
     >>> import expandergraphs_torch as egt

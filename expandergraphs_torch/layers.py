@@ -60,6 +60,8 @@ class _Convolution(Masked):
         check_graph(g)
         if pattern not in PATTERNS:
             raise ValueError(f"pattern must be one of {', '.join(map(repr, PATTERNS))}, got {pattern!r}")
+        if g.n_left == 0 or g.n_right == 0:
+            raise ValueError(f"a convolution has at least one channel on either side, got {g!r}")
         kernel = as_kernel(kernel_size, self._n_dimensions)
         n_inputs, rest = divmod(g.n_left, math.prod(kernel) if pattern == "weight" else 1)
         if rest:
@@ -96,7 +98,14 @@ class _MaskedConv(_Convolution):
 
 
 class MaskedConv1d(_MaskedConv, nn.Conv1d):
-    """A 1-d convolution wired by a bipartite graph over channels; see `MaskedConv2d`."""
+    """A 1-d convolution wired by a bipartite graph over channels; see `MaskedConv2d`.
+
+    Examples
+    --------
+    >>> import expandergraphs as eg
+    >>> MaskedConv1d(eg.random_regular(4, 8, 2, rng=0), 3)(torch.ones(1, 4, 9)).shape
+    torch.Size([1, 8, 7])
+    """
 
     _n_dimensions = 1
 
@@ -134,7 +143,14 @@ class MaskedConv2d(_MaskedConv, nn.Conv2d):
 
 
 class MaskedConv3d(_MaskedConv, nn.Conv3d):
-    """A 3-d convolution wired by a bipartite graph over channels; see `MaskedConv2d`."""
+    """A 3-d convolution wired by a bipartite graph over channels; see `MaskedConv2d`.
+
+    Examples
+    --------
+    >>> import expandergraphs as eg
+    >>> MaskedConv3d(eg.random_regular(4, 8, 2, rng=0), 3)(torch.ones(1, 4, 5, 5, 5)).shape
+    torch.Size([1, 8, 3, 3, 3])
+    """
 
     _n_dimensions = 3
 
@@ -178,7 +194,14 @@ class _MaskedConvTranspose(_Convolution):
 
 
 class MaskedConvTranspose1d(_MaskedConvTranspose, nn.ConvTranspose1d):
-    """A 1-d transposed convolution wired by a bipartite graph over channels; see `MaskedConvTranspose2d`."""
+    """A 1-d transposed convolution wired by a bipartite graph over channels; see `MaskedConvTranspose2d`.
+
+    Examples
+    --------
+    >>> import expandergraphs as eg
+    >>> MaskedConvTranspose1d(eg.random_regular(4, 8, 2, rng=0), 3)(torch.ones(1, 4, 9)).shape
+    torch.Size([1, 8, 11])
+    """
 
     _n_dimensions = 1
     _convolve = staticmethod(nn.functional.conv_transpose1d)
@@ -207,6 +230,10 @@ class MaskedConvTranspose2d(_MaskedConvTranspose, nn.ConvTranspose2d):
     >>> layer = MaskedConvTranspose2d(eg.random_left_regular(16, 32, 4, rng=0), 2, stride=2)
     >>> layer(torch.ones(1, 16, 8, 8)).shape, layer.mask.shape
     (torch.Size([1, 32, 16, 16]), torch.Size([16, 32, 1, 1]))
+
+    >>> import expandergraphs as eg
+    >>> MaskedConvTranspose2d(eg.random_regular(4, 8, 2, rng=0), 2, stride=2)(torch.ones(1, 4, 5, 5)).shape
+    torch.Size([1, 8, 10, 10])
     """
 
     _n_dimensions = 2
@@ -214,7 +241,14 @@ class MaskedConvTranspose2d(_MaskedConvTranspose, nn.ConvTranspose2d):
 
 
 class MaskedConvTranspose3d(_MaskedConvTranspose, nn.ConvTranspose3d):
-    """A 3-d transposed convolution wired by a bipartite graph over channels; see `MaskedConvTranspose2d`."""
+    """A 3-d transposed convolution wired by a bipartite graph over channels; see `MaskedConvTranspose2d`.
+
+    Examples
+    --------
+    >>> import expandergraphs as eg
+    >>> MaskedConvTranspose3d(eg.random_regular(4, 8, 2, rng=0), 3)(torch.ones(1, 4, 5, 5, 5)).shape
+    torch.Size([1, 8, 7, 7, 7])
+    """
 
     _n_dimensions = 3
     _convolve = staticmethod(nn.functional.conv_transpose3d)

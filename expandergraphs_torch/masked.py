@@ -32,6 +32,13 @@ class Recipe:
         Edges by layer name.
     entropy, spawn_key : int, tuple of int
         Of the ``numpy.random.SeedSequence`` that the layers' streams come from.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> layer = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)[0]
+    >>> layer.recipe.family, layer.recipe.edges
+    ('regular', {'0': 16})
     """
 
     family: str
@@ -57,6 +64,13 @@ class Masked(nn.Module):
         How the graph was drawn; None where it was given.
     executes : str
         What a forward pass computes, for the summary.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> layer = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)[0]
+    >>> isinstance(layer, Masked), layer.graph, int(layer.mask.sum())
+    (True, BipartiteGraph(8 x 4, 16 edges, density 0.5), 16)
     """
 
     if TYPE_CHECKING:
@@ -91,12 +105,39 @@ class Masked(nn.Module):
         self._topology = mask if self.mask.is_meta else None
 
     def masked_weight(self) -> Tensor:
-        """Return the weight, zero off the mask whatever is stored."""
+        """Return the weight, zero off the mask whatever is stored.
+
+        Returns
+        -------
+        Tensor
+
+        Examples
+        --------
+        >>> import expandergraphs_torch as egt
+        >>> layer = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)[0]
+        >>> int((layer.masked_weight() != 0).sum())
+        16
+        """
         return torch.where(self.mask, self.weight, 0.0)
 
     @torch.no_grad()
     def zero_off_mask(self, *others: Tensor) -> None:
-        """Zero what the weight and other tensors of its shape store off the mask, for code that reads them itself."""
+        """Zero what the weight and other tensors of its shape store off the mask, for code that reads them itself.
+
+        Parameters
+        ----------
+        *others : Tensor
+            Of the weight's shape.
+
+        Examples
+        --------
+        >>> import expandergraphs_torch as egt
+        >>> layer = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)[0]
+        >>> _ = nn.init.ones_(layer.weight)
+        >>> layer.zero_off_mask()
+        >>> int((layer.weight != 0).sum())
+        16
+        """
         for tensor in (self.weight, *others):
             zero_outside(tensor, self.mask)
 

@@ -32,6 +32,19 @@ from expandergraphs.budget import LayerShape
 def linear_mask(g: BipartiteGraph) -> Tensor:
     """Return the mask of a linear layer: bool, shape (n_right, n_left), True where there is an edge.
 
+    Parameters
+    ----------
+    g : BipartiteGraph
+
+    Returns
+    -------
+    Tensor of bool, shape (n_right, n_left)
+
+    Raises
+    ------
+    ValueError
+        If `g` is no BipartiteGraph.
+
     Examples
     --------
     >>> linear_mask(BipartiteGraph.from_edges(3, 2, [(0, 0), (2, 1)])).int().tolist()
@@ -56,7 +69,7 @@ def conv_mask(g: BipartiteGraph, kernel_size: int | Sequence[int]) -> Tensor:
 
     Returns
     -------
-    Tensor of bool, shape (n_right, n_left, *kernel_size)
+    Tensor of bool, shape (n_right, n_left, kernel_size[0], ...)
 
     Raises
     ------
@@ -82,6 +95,14 @@ def as_kernel(kernel_size: Any, n_dimensions: int) -> tuple[int, ...]:
 
 def graph_from_mask(mask: Any) -> BipartiteGraph:
     """Return the graph of a mask of shape (out, in, ...): an edge where any entry of the kernel is not zero.
+
+    Parameters
+    ----------
+    mask : Tensor or array-like, shape (n_right, n_left, ...)
+
+    Returns
+    -------
+    BipartiteGraph
 
     Raises
     ------

@@ -14,6 +14,19 @@ from expandergraphs_torch.sparse.layers import SPARSE_CLASSES, Sparse
 def masked_modules(model: nn.Module) -> dict[str, Masked]:
     """Return the masked layers of a model by name.
 
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    dict {str: Masked}
+
+    Raises
+    ------
+    ValueError
+        If `model` is no Module.
+
     Examples
     --------
     >>> import expandergraphs_torch as egt
@@ -25,7 +38,27 @@ def masked_modules(model: nn.Module) -> dict[str, Masked]:
 
 
 def density(model: nn.Module) -> float:
-    """Return the fraction of possible edges that the masked layers have; 1 where there is none."""
+    """Return the fraction of possible edges that the masked layers have; 1 where there is none.
+
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If `model` is no Module.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> density(egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0))
+    0.5
+    """
     masks = {weight_key(module): module.topology for module in masked_modules(model).values()}.values()
     possible = sum(mask.numel() for mask in masks)
     return sum(int(mask.count_nonzero()) for mask in masks) / possible if possible else 1.0
@@ -42,6 +75,11 @@ def zero_off_mask(model: nn.Module, optimizer: torch.optim.Optimizer | None = No
     model : Module
     optimizer : Optimizer, optional
         Whose state (momentum, moments) is zeroed too, wherever it has the shape of the weight.
+
+    Raises
+    ------
+    ValueError
+        If `model` is no Module.
 
     Examples
     --------
@@ -74,10 +112,26 @@ def bake(model: nn.Module) -> nn.Module:
 
     For quantisation, export, and whatever knows only PyTorch's own layers.
 
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    Module
+        The model itself; a new layer where the model is a masked layer itself.
+
     Raises
     ------
     ValueError
         If a masked layer is a subclass, or its weight is computed from other parameters; nothing is changed then.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> model = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)
+    >>> type(bake(model)[0])
+    <class 'torch.nn.modules.linear.Linear'>
     """
     masked = masked_modules(model)
     _check_weights_are_their_own(masked)
@@ -89,10 +143,25 @@ def bake(model: nn.Module) -> nn.Module:
 def dense_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """Return a state_dict that the dense model loads strictly: no masks, weights zero off them.
 
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    dict {str: Tensor}
+
     Raises
     ------
     ValueError
         If a masked layer is a subclass, or its weight is computed from other parameters.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> model = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)
+    >>> nn.Sequential(nn.Linear(8, 4)).load_state_dict(dense_state_dict(model))
+    <All keys matched successfully>
     """
     check_model(model)
     state = model.state_dict()

@@ -41,6 +41,12 @@ class LayerPlan:
         The same as a fraction of the possible edges.
     note : str
         Why it stays dense, which layer it shares its weight with, or that a degree was clipped.
+
+    Examples
+    --------
+    >>> row = plan(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0).layers[0]
+    >>> row.name, row.family, row.n_edges
+    ('0', 'regular', 16)
     """
 
     name: str
@@ -67,6 +73,12 @@ class Plan(Printable):
     remaining : float
         Parameters of the model that are left, in percent of the dense model's: biases, normalisation and dense layers
         included, as RReg counts them.
+
+    Examples
+    --------
+    >>> found = plan(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)
+    >>> found.n_edges, found.density
+    (16, 0.5)
     """
 
     layers: tuple[LayerPlan, ...]
@@ -80,7 +92,17 @@ class Plan(Printable):
         return {row.name: row.n_edges for row in self.layers if row.family != "dense"}
 
     def table(self) -> Table:
-        """Return the plan, a row a layer."""
+        """Return the plan, a row a layer.
+
+        Returns
+        -------
+        Table
+
+        Examples
+        --------
+        >>> plan(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0).table().headings
+        ('layer', 'kind', 'in', 'out', 'kernel', 'family', 'edges', 'density', 'note')
+        """
         title = (
             f"{self.n_edges} edges in sparse layers, density {number(self.density)}; "
             f"{self.remaining:.4g} % of the parameters remain"
@@ -128,6 +150,20 @@ def plan(
     """Tabulate what `sparsify` would do with the same arguments; the model is not touched.
 
     Parameters, errors: see `sparsify`.
+
+    Parameters
+    ----------
+    model, family, density, degree, n_edges, budget, pattern, block, include, exclude, rng
+        As for `sparsify`.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError
+        As `sparsify` does.
 
     Examples
     --------

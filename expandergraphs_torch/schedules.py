@@ -28,7 +28,23 @@ from expandergraphs_torch.select import Selectors, candidates, select
 
 
 class PruningStep(NamedTuple):
-    """One line of a pruning's history: at which step, to which density, and the smallest magnitude that was left."""
+    """One line of a pruning's history: at which step, to which density, and the smallest magnitude that was left.
+
+    Attributes
+    ----------
+    step : int
+        Counted from 1.
+    density : float
+    threshold : float
+
+    Examples
+    --------
+    >>> pruning = GradualPruning(nn.Sequential(nn.Linear(8, 4)), final_density=0.5, begin=1, end=1, every=1)
+    >>> pruning.step()
+    True
+    >>> pruning.history[0].density
+    0.5
+    """
 
     step: int
     density: float
@@ -129,7 +145,23 @@ class GradualPruning:
         self.n_steps, self.history = 0, list[PruningStep]()
 
     def density_at(self, step: int) -> float:
-        """Return the density that the schedule asks for at a step."""
+        """Return the density that the schedule asks for at a step.
+
+        Parameters
+        ----------
+        step : int
+            1 is the first call of `step`.
+
+        Returns
+        -------
+        float
+
+        Examples
+        --------
+        >>> pruning = GradualPruning(nn.Sequential(nn.Linear(8, 4)), final_density=0.1, begin=1, end=9, every=4)
+        >>> [round(pruning.density_at(step), 4) for step in (1, 5, 9)]
+        [1.0, 0.2125, 0.1]
+        """
         if step >= self.end:
             return self.final_density
         if step < self.begin:
@@ -138,7 +170,23 @@ class GradualPruning:
         return self.final_density + (self.initial_density - self.final_density) * left
 
     def step(self) -> bool:
-        """Count a step of training, after the optimizer's; prune if it is time to. Return whether it was."""
+        """Count a step of training, after the optimizer's; prune if it is time to. Return whether it was.
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        ValueError
+            As `prune` does.
+
+        Examples
+        --------
+        >>> pruning = GradualPruning(nn.Sequential(nn.Linear(8, 4)), final_density=0.5, begin=2, end=2, every=1)
+        >>> pruning.step(), pruning.step()
+        (False, True)
+        """
         self.n_steps += 1
         t = self.n_steps
         due = self._is_due(t)
@@ -153,16 +201,42 @@ class GradualPruning:
         return self.begin <= step <= self.end and ((step - self.begin) % self.every == 0 or step == self.end)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint needs besides the model's state, which has the masks."""
+        """Return what a checkpoint needs besides the model's state, which has the masks.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> pruning = GradualPruning(nn.Sequential(nn.Linear(8, 4)), final_density=0.5, begin=2, end=2, every=1)
+        >>> pruning.state_dict()
+        {'n_steps': 0, 'history': []}
+        """
         return {"n_steps": self.n_steps, "history": [tuple(line) for line in self.history]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken; `expandergraphs_torch.load_state_dict` loads the model's own state.
 
+        Parameters
+        ----------
+        state : dict
+
         Raises
         ------
         ValueError
             If it is no such state, or that of another schedule.
+
+        Examples
+        --------
+        >>> options = {"final_density": 0.5, "begin": 2, "end": 2, "every": 1}
+        >>> pruning = GradualPruning(nn.Sequential(nn.Linear(8, 4)), **options)
+        >>> pruning.step()
+        False
+        >>> other = GradualPruning(nn.Sequential(nn.Linear(8, 4)), **options)
+        >>> other.load_state_dict(pruning.state_dict())
+        >>> other.n_steps
+        1
         """
         try:
             n_steps = as_integer("n_steps", state["n_steps"])

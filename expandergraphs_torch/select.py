@@ -142,6 +142,14 @@ def select(
 def exclude_last(model: nn.Module) -> str:
     """Return the name of the last Linear of a model, for ``exclude=``: the classifier, which papers leave dense.
 
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     ValueError

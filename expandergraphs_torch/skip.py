@@ -107,7 +107,15 @@ class _ConvBranch(SkipBranch):
 
 
 class N2NSkipConv1d(_ConvBranch, MaskedConv1d):
-    """The branch of an N2NSkip connection between 1-d convolutions; see `N2NSkipConv2d`."""
+    """The branch of an N2NSkip connection between 1-d convolutions; see `N2NSkipConv2d`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import expandergraphs as eg
+    >>> N2NSkipConv1d(eg.random_regular(4, 8, 2, rng=0), 3, padding=1)(torch.ones(1, 4, 9)).shape
+    torch.Size([1, 8, 9])
+    """
 
     _masked, _batch_norm = MaskedConv1d, nn.BatchNorm1d
 
@@ -143,7 +151,15 @@ class N2NSkipConv2d(_ConvBranch, MaskedConv2d):
 
 
 class N2NSkipConv3d(_ConvBranch, MaskedConv3d):
-    """The branch of an N2NSkip connection between 3-d convolutions; see `N2NSkipConv2d`."""
+    """The branch of an N2NSkip connection between 3-d convolutions; see `N2NSkipConv2d`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import expandergraphs as eg
+    >>> N2NSkipConv3d(eg.random_regular(4, 8, 2, rng=0), 3, padding=1)(torch.ones(1, 4, 5, 5, 5)).shape
+    torch.Size([1, 8, 5, 5, 5])
+    """
 
     _masked, _batch_norm = MaskedConv3d, nn.BatchNorm3d
 

@@ -112,13 +112,6 @@ def add_n2nskip(
         that are kernels to within one of them. `forward` calls the layers one by one: of containers, that is no
         longer called, hooks would be lost, and are refused.
 
-    Notes
-    -----
-    Build the optimizer afterwards, or give it ``model.n2nskip.parameters()`` too. To load a checkpoint of a model with
-    skips, add skips to a fresh model first, with any seed. To `prune` and `density`, the skips are layers like others,
-    and their possible weights count. In a ``Sequential``, the skips are an item more, and what is appended later is
-    not called.
-
     Raises
     ------
     GenerationError
@@ -126,6 +119,13 @@ def add_n2nskip(
     ValueError
         If an argument is out of its range, or the model cannot be traced: then `N2NSkipLinear` and `N2NSkipConv2d` can
         be written into it. The model is then as it was.
+
+    Notes
+    -----
+    Build the optimizer afterwards, or give it ``model.n2nskip.parameters()`` too. To load a checkpoint of a model with
+    skips, add skips to a fresh model first, with any seed. To `prune` and `density`, the skips are layers like others,
+    and their possible weights count. In a ``Sequential``, the skips are an item more, and what is appended later is
+    not called.
 
     References
     ----------

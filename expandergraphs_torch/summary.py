@@ -21,6 +21,13 @@ class LayerSummary(LayerPlan):
         Of its inputs and of its outputs.
     executes : str
         What a forward pass computes: "dense", "masked dense" or "sparse"; and, where `to_sparse` measured it, why.
+
+    Examples
+    --------
+    >>> from expandergraphs_torch import sparsify
+    >>> row = summary(sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)).layers[0]
+    >>> row.executes, row.in_degrees
+    ('masked dense', Degrees(minimum=2, mean=2.0, maximum=2, isolated=0))
     """
 
     in_degrees: Degrees
@@ -45,6 +52,13 @@ class Summary(Printable):
     remaining : float
         Parameters that are left, in percent of the dense model's: biases, normalisation and dense layers included, as
         RReg counts them.
+
+    Examples
+    --------
+    >>> from expandergraphs_torch import sparsify
+    >>> found = summary(sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0))
+    >>> found.n_edges, found.density
+    (16, 0.5)
     """
 
     layers: tuple[LayerSummary, ...]
@@ -59,7 +73,18 @@ class Summary(Printable):
         return {row.name: row.n_edges for row in self.layers if row.family != "dense"}
 
     def table(self) -> Table:
-        """Return the summary, a row a layer."""
+        """Return the summary, a row a layer.
+
+        Returns
+        -------
+        Table
+
+        Examples
+        --------
+        >>> from expandergraphs_torch import sparsify
+        >>> summary(sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)).table().headings[:4]
+        ('layer', 'kind', 'in', 'out')
+        """
         title = (
             f"{self.n_edges} edges in masked layers, density {number(self.density)}, dead units: {self.dead_units}; "
             f"{self.remaining:.4g} % of the parameters remain"
@@ -80,6 +105,19 @@ class Summary(Printable):
 
 def summary(model: nn.Module) -> Summary:
     """Summarise the Linear and convolution layers of a model.
+
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    ValueError
+        If `model` is no Module.
 
     Examples
     --------

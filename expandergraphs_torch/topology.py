@@ -28,6 +28,19 @@ _CONFIG_VERSION = 1
 def topology(model: nn.Module) -> dict[str, BipartiteGraph]:
     """Return the graphs of all masked layers by name, as `sparsify` and ``expandergraphs.save_graphs`` take them.
 
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    dict {str: BipartiteGraph}
+
+    Raises
+    ------
+    ValueError
+        If `model` is no Module.
+
     Examples
     --------
     >>> import expandergraphs_torch as egt
@@ -40,12 +53,43 @@ def topology(model: nn.Module) -> dict[str, BipartiteGraph]:
 
 
 def topology_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all masks and their layers' names: equal for equal wiring, on any machine."""
+    """Return the SHA-256 of all masks and their layers' names: equal for equal wiring, on any machine.
+
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    ValueError
+        If `model` is no Module.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> wired = [egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=seed) for seed in (0, 0, 1)]
+    >>> first, again, other = map(topology_digest, wired)
+    >>> first == again, first == other
+    (True, False)
+    """
     return _digest({name: module.topology for name, module in masked_modules(model).items()})
 
 
 def topology_config(model: nn.Module) -> dict[str, Any]:
     """Return what `rebuild` draws the wiring from again: families, edges and seeds, for JSON; and its digest.
+
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    dict
 
     Raises
     ------
@@ -100,6 +144,18 @@ def rebuild(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
 
     For weights to be trained anew, draw them first, or `sparsify` with the same arguments: there, they are scaled by
     the fan-in.
+
+    Parameters
+    ----------
+    model : Module
+        With the layers that the configuration names.
+    config : mapping
+        Made by `topology_config`, also by way of JSON.
+
+    Returns
+    -------
+    Module
+        The model itself.
 
     Raises
     ------
@@ -193,7 +249,8 @@ def load_state_dict(
             continue
         if mask is not None:
             expected[key] = mask
-            if not isinstance(mask, Tensor) or mask.is_meta or not layer.layout.has_mask_shape(mask.shape):
+            has_values = isinstance(mask, Tensor) and mask.layout == torch.strided
+            if not has_values or mask.is_meta or mask.is_quantized or not layer.layout.has_mask_shape(mask.shape):
                 problems.append(f"{key!r} is no mask of layer {name!r}, {layer.shape}")
                 continue
             if not masked:
@@ -213,6 +270,9 @@ def load_state_dict(
         if any(".n2nskip." in f".{key}" for key in state_dict.keys() - expected.keys()):
             problems.insert(0, "the checkpoint has N2NSkip connections: call add_n2nskip on the model first")
     for key, value in state_dict.items():
+        if not _fits(key, value, expected.get(key)):
+            problems.append(f"{key!r} is no tensor that can be copied")
+            continue
         tensors = (value, expected.get(key, value))
         if any(map(nn.parameter.is_lazy, tensors)):
             continue  # takes any shape
@@ -244,6 +304,15 @@ def check_topology(model: nn.Module, group: Any = None) -> None:
     ------
     ValueError
         On every process, if the digests differ; it says which processes have which.
+
+    Examples
+    --------
+    >>> import expandergraphs_torch as egt
+    >>> import torch.distributed as dist
+    >>> model = egt.sparsify(nn.Sequential(nn.Linear(8, 4)), "regular", degree=2, rng=0)
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # torchrun gives rank and size
+    >>> check_topology(model)
+    >>> dist.destroy_process_group()
     """
     import torch.distributed as dist
 
@@ -278,6 +347,16 @@ def _masks(recipe: Recipe, layers: Mapping[str, Candidate]) -> dict[str, Tensor]
     root = np.random.SeedSequence(recipe.entropy, spawn_key=recipe.spawn_key)
     graphs = draw_graphs(recipe.family, its_layers, recipe.edges, recipe.pattern, recipe.block, streams(root))
     return {layer.name: layer.layout.mask(graphs[layer.name]) for layer in its_layers}
+
+
+def _fits(key: Any, value: Any, onto: Any) -> bool:
+    """Tell whether a value may be copied onto the model's, shapes aside."""
+    if not isinstance(key, str) or not isinstance(onto, Tensor):
+        return isinstance(key, str)  # the model may lack it, or it is the extra state of a module
+    if not isinstance(value, Tensor) or nn.parameter.is_lazy(value) or nn.parameter.is_lazy(onto):
+        return isinstance(value, Tensor) and nn.parameter.is_lazy(onto)
+    has_numbers = value.layout == onto.layout and not value.is_quantized and (onto.is_meta or not value.is_meta)
+    return has_numbers and (onto.is_complex() or not value.is_complex())
 
 
 def _digest(masks: Mapping[str, Tensor]) -> str:

@@ -60,6 +60,13 @@ class CutInterval:
         Number of edges with one end in the witness.
     witness : tuple of int
         Ascending; left vertex i is i, right vertex j is ``n_left + j``.
+
+    Examples
+    --------
+    >>> ring = BipartiteGraph.from_edges(2, 2, [(0, 0), (0, 1), (1, 0), (1, 1)])
+    >>> found = edge_expansion(ring)
+    >>> found.lower, found.upper, found.exact, found.boundary, len(found.witness)
+    (1.0, 1.0, True, 2, 2)
     """
 
     lower: float

@@ -61,6 +61,12 @@ class MixingDiscrepancy:
         Whether no sets have a larger ratio; otherwise they may.
     left, right : tuple of int
         The sets S and T, ascending, each of at most half the volume of its side.
+
+    Examples
+    --------
+    >>> found = mixing_discrepancy(BipartiteGraph.from_biadjacency(np.kron(np.eye(2), np.ones((2, 2)))))
+    >>> found.form, found.exact, len(found.left), len(found.right)
+    ('biregular', True, 2, 2)
     """
 
     ratio: float
@@ -88,6 +94,10 @@ def mixing_discrepancy(g: BipartiteGraph, *, samples: int = 100, rng: RNG = None
         Number of random sets to start from, on both sides together, besides some 17 spectral ones on each.
     rng : None, int, SeedSequence or Generator
         Source of the random sets.
+
+    Returns
+    -------
+    MixingDiscrepancy
 
     Raises
     ------

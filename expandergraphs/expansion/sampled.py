@@ -13,7 +13,7 @@ from expandergraphs.rng import RNG, as_generator
 
 @dataclass(frozen=True)
 class SampledExpansion:
-    """|N(S)| / |S| over random sets S.
+    """``|N(S)| / |S|`` over random sets S.
 
     Attributes
     ----------
@@ -21,6 +21,11 @@ class SampledExpansion:
         Over all samples. The minimum is an upper bound of the vertex expansion, usually a poor one.
     samples : int
         Number of sets.
+
+    Examples
+    --------
+    >>> sampled_expansion(BipartiteGraph.from_edges(2, 2, [(0, 0), (1, 1)]), samples=10, rng=0)
+    SampledExpansion(mean=1.0, minimum=1.0, samples=10)
     """
 
     mean: float
@@ -29,7 +34,7 @@ class SampledExpansion:
 
 
 def sampled_expansion(g: BipartiteGraph, *, samples: int = 1000, rng: RNG = None) -> SampledExpansion:
-    """Sample |N(S)| / |S| over random sets S, as RReg's published code does.
+    """Sample ``|N(S)| / |S|`` over random sets S, as RReg's published code does.
 
     This is *not* the expansion of the graph, which is a minimum over all sets; it is here to compare with figures
     obtained this way. Sides take turns, sizes are uniform in 1..n_side // 2, and each set of that size is equally
@@ -42,6 +47,10 @@ def sampled_expansion(g: BipartiteGraph, *, samples: int = 1000, rng: RNG = None
         Number of sets.
     rng : None, int, SeedSequence or Generator
         Source of randomness.
+
+    Returns
+    -------
+    SampledExpansion
 
     Raises
     ------

@@ -24,6 +24,7 @@ vertices of degree 16, half a minute at 65,536 of degree 32.
 import math
 import time
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ def smallest_set(
     rng: RNG = None,
     deadline: float | None = None,
     candidates: Iterable[NDArray[np.int64]] = (),
+    floor: Fraction = Fraction(0),
+    annealing: bool = True,
 ) -> NDArray[np.int64]:
     """Search for the set of 1..k_max left vertices with the fewest neighbours for each of its members.
 
@@ -67,6 +70,10 @@ def smallest_set(
         Reading of ``time.monotonic()`` at which to return the best so far. Without, the result depends on `rng` only.
     candidates : iterable of arrays of int
         Sets known from elsewhere, each of 1..k_max vertices.
+    floor : Fraction
+        What the ratio is known to be at least: the search ends with a set that attains it.
+    annealing : bool
+        Whether to go on by annealing where sets have been grown vertex by vertex; most of the time, and of the gain.
 
     Returns
     -------
@@ -89,10 +96,12 @@ def smallest_set(
     search = _Search(g, k_max, as_generator(rng), deadline)
     for members in candidates:
         search.consider(members)
-    if search.neighbours > 0:
+    if not search.attains(floor):
         search.grow_all()
         size = k_max
-        for steps in _ROUNDS:
+        for steps in _ROUNDS if annealing else ():
+            if search.attains(floor):
+                break
             search.anneal(steps, size)
             size = search.best_size(search.fewest)
     return search.members
@@ -115,6 +124,10 @@ class _Search:
         neighbours = np.unique(self.matrix[members].indices).size
         if neighbours * self.members.size < self.neighbours * members.size or not self.members.size:
             self.members, self.neighbours = np.sort(members), neighbours
+
+    def attains(self, floor: Fraction) -> bool:
+        """Tell whether no set can be better, if none is below this ratio."""
+        return self.neighbours <= floor * self.members.size
 
     @property
     def late(self) -> bool:

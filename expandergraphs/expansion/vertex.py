@@ -37,13 +37,22 @@ METHODS = ("auto", "exact", "bounds")
 SIDES = ("both", "left", "right")
 _MOST_PAIRS = 2**24  # of the tables of branch and bound, 20 bytes each
 AUTO_LIMIT = 64  # vertices on the larger side, which take about a second
+_FEW = 32  # vertices on the larger side, where branch and bound takes less time than annealing
 _MOST_SHOWN = 12  # vertices of a witness, where it is printed
 _SEARCH, _SPECTRUM = 0.4, 0.7  # when they end at the latest, of a limited time
 Progress = Callable[[float, float], None]
 
 
 class Witness(NamedTuple):
-    """A set of vertices of one side, ascending and counted from 0."""
+    """A set of vertices of one side, ascending and counted from 0.
+
+    Examples
+    --------
+    >>> square = BipartiteGraph.from_edges(2, 2, [(0, 0), (0, 1), (1, 0), (1, 1)])
+    >>> side, vertices = vertex_expansion(square, side="left", rng=0).witness
+    >>> side, len(vertices)
+    ('left', 1)
+    """
 
     side: str
     vertices: tuple[int, ...]
@@ -72,6 +81,13 @@ class VertexExpansion:
         ``witness.side`` and ``witness.vertices``: a set S with ``|N(S)| / |S| == upper``.
     sides : tuple of VertexExpansion
         Of both sides: the interval of each side that has an admissible set, left first; its witness names it.
+
+    Examples
+    --------
+    >>> square = BipartiteGraph.from_edges(2, 2, [(0, 0), (0, 1), (1, 0), (1, 1)])
+    >>> found = vertex_expansion(square)
+    >>> found.lower, found.upper, found.exact, [part.witness.side for part in found.sides]
+    (2.0, 2.0, True, ['left', 'right'])
     """
 
     lower: float
@@ -93,7 +109,7 @@ def vertex_expansion(
     rng: RNG = None,
     progress: Progress | None = None,
 ) -> VertexExpansion:
-    """Enclose the vertex expansion, the smallest |N(S)| / |S|, and name a set that attains the upper end.
+    """Enclose the vertex expansion, the smallest ``|N(S)| / |S|``, and name a set that attains the upper end.
 
     Parameters
     ----------
@@ -153,6 +169,7 @@ def vertex_expansion(
             f"no admissible set: on {'both sides' if side == 'both' else f'the {side} side'} of {g!r}, "
             f"{fraction:g} of the vertices is less than one; max_fraction must be larger, or the side"
         )
+    tiny = max(g.n_left, g.n_right) <= _FEW
     small, fits = max(g.n_left, g.n_right) <= AUTO_LIMIT, g.n_left * g.n_right <= _MOST_PAIRS
     if method == "exact" and not fits:
         raise ValueError(
@@ -163,7 +180,7 @@ def vertex_expansion(
     generator, clock = as_generator(rng), _Clock(time_limit)
     sides = [_Side(g if name == "left" else g.T, name, largest[name], progress) for name in names]
     for position, part in enumerate(sides, start=1):
-        part.search(clock.after(_SEARCH * position / len(sides)), generator)
+        part.search(clock.after(_SEARCH * position / len(sides)), generator, annealing=not (go_on and tiny))
     if not all(part.exact for part in sides):
         spectrum = _Spectrum.of(g, clock.after(_SPECTRUM if go_on else 1.0), generator)
         for part in sides:
@@ -241,14 +258,16 @@ class _Side:
     def exact(self) -> bool:
         return self.lower == self.upper
 
-    def search(self, deadline: float | None, rng: np.random.Generator) -> None:
+    def search(self, deadline: float | None, rng: np.random.Generator, *, annealing: bool) -> None:
         """Find a set with few neighbours, and what is certain without the spectrum."""
         half = None if deadline is None else (time.monotonic() + deadline) / 2
         self.lines, sets = envelope(self.g, self.k_max, deadline=half)
-        self.members = smallest_set(self.g, self.k_max, rng=rng, deadline=deadline, candidates=sets)
-        self.upper = Fraction(np.unique(self.g.biadjacency[self.members].indices).size, self.members.size)
         self.floors = _Spectrum.unknown().floors(self.g, self.k_max, self.lines)
         self.lower = self.certain = _least_ratio(self.floors)
+        self.members = smallest_set(
+            self.g, self.k_max, rng=rng, deadline=deadline, candidates=sets, floor=self.lower, annealing=annealing
+        )
+        self.upper = Fraction(np.unique(self.g.biadjacency[self.members].indices).size, self.members.size)
         self.tell()
 
     def bound(self, spectrum: "_Spectrum") -> None:

@@ -140,6 +140,10 @@ def family_net(
     rng : None, int, SeedSequence or Generator
         Source of randomness; each layer has its own stream.
 
+    Returns
+    -------
+    LayeredGraph
+
     Raises
     ------
     GenerationError

@@ -49,6 +49,11 @@ def graph_challenge(n_neurons: int, n_layers: int, *, rng: RNG = None) -> Layere
         Source of the permutations. Each block has its own stream, so one seed's network of 120 layers begins its
         network of 1920.
 
+    Returns
+    -------
+    LayeredGraph
+        Weighted.
+
     Raises
     ------
     GenerationError
@@ -76,6 +81,24 @@ def graph_challenge_layers(n_neurons: int, n_layers: int, *, rng: RNG = None) ->
 
     Parameters and errors are those of `graph_challenge`. Made for `save_graph_challenge`, where the whole network would
     not fit into memory; there every edge of a pattern weighs 1/16.
+
+    Parameters
+    ----------
+    n_neurons : {1024, 4096, 16384, 65536}
+    n_layers : int
+    rng : None, int, SeedSequence or Generator
+        As for `graph_challenge`.
+
+    Returns
+    -------
+    iterator of BipartiteGraph
+
+    Raises
+    ------
+    GenerationError
+        If there is no network of that many neurons.
+    ValueError
+        If `n_layers` is below 1.
 
     Examples
     --------

@@ -50,6 +50,13 @@ class BestOf(Generic[Drawn]):
         Its score.
     scores : tuple of float
         The scores of all, in the order in which they were drawn.
+
+    Examples
+    --------
+    >>> from expandergraphs import random_bipartite, spectral_gap
+    >>> best = best_of(5, lambda rng: random_bipartite(8, 8, n_edges=24, rng=rng), lambda g: spectral_gap(g).gap, rng=0)
+    >>> len(best.scores), best.score == max(best.scores) == spectral_gap(best.graph).gap
+    (5, True)
     """
 
     graph: Drawn

@@ -22,6 +22,11 @@ def random_like(graph_or_net: BipartiteGraph | LayeredGraph, *, rng: RNG = None)
     rng : None, int, SeedSequence or Generator
         Source of randomness.
 
+    Returns
+    -------
+    BipartiteGraph or LayeredGraph
+        Of the type of what is given.
+
     Raises
     ------
     ValueError

@@ -69,6 +69,10 @@ def disjoint_union(graphs: Iterable[BipartiteGraph]) -> BipartiteGraph:
     graphs : iterable of BipartiteGraph
         At least one. Their vertices are numbered one graph after the other.
 
+    Returns
+    -------
+    BipartiteGraph
+
     Raises
     ------
     ValueError

@@ -42,6 +42,12 @@ class RadixNet:
     path_symmetric : bool
         Whether every input and every output are still joined by the same number of paths. Cutting inputs and outputs
         never costs this, nor does cutting between systems whose products are N'; cutting elsewhere does.
+
+    Examples
+    --------
+    >>> found = radix_net_for([7, 8, 6], [[2, 4]])
+    >>> found.net.widths, found.cropped, found.path_symmetric
+    ((7, 8, 6), (1, 0, 2), True)
     """
 
     net: LayeredGraph
@@ -59,6 +65,10 @@ def radix_net(systems: Sequence[Sequence[int]], multipliers: Sequence[int]) -> L
         Radices N^1..N^M, each at least 2.
     multipliers : sequence of int
         B_0..B_L, one more than there are radices; layer i has ``B_i * prod(systems[0])`` nodes.
+
+    Returns
+    -------
+    LayeredGraph
 
     Raises
     ------
@@ -139,6 +149,10 @@ def radix_net_with(sizes: Sequence[int], n_edges: int) -> RadixNet:
         Nodes of each layer.
     n_edges : int
         Total number of edges.
+
+    Returns
+    -------
+    RadixNet
 
     Raises
     ------

@@ -47,6 +47,10 @@ def random_bipartite(
     rng : None, int, SeedSequence or Generator
         Source of randomness.
 
+    Returns
+    -------
+    BipartiteGraph
+
     Raises
     ------
     GenerationError
@@ -86,6 +90,10 @@ def random_left_regular(
         Instead of `degree`: this many edges, left degrees differing by at most one, the remainder placed at random.
     rng : None, int, SeedSequence or Generator
         Source of randomness.
+
+    Returns
+    -------
+    BipartiteGraph
 
     Raises
     ------

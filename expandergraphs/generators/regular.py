@@ -61,6 +61,10 @@ def random_regular(
         Global Curveball rounds after the graph has become simple; 10 by default, after which the law of graphs
         with 3 to 5 vertices a side, computed exactly, is within 3e-5 of uniform in total variation.
 
+    Returns
+    -------
+    BipartiteGraph
+
     Raises
     ------
     GenerationError

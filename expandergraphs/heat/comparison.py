@@ -40,7 +40,7 @@ class ComparedNetwork:
     distances: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeatComparison(Printable):
     """Distances to a reference; prints as a table, a row a network.
 
@@ -54,6 +54,13 @@ class HeatComparison(Printable):
         The reference first.
     laplacian : str
         Which one.
+
+    Examples
+    --------
+    >>> pair = BipartiteGraph.from_edges(1, 1, [(0, 0)])
+    >>> found = compare_heat({"pair": pair, "apart": BipartiteGraph.from_edges(1, 1, [])}, [0, math.inf])
+    >>> [round(distance, 4) for distance in found.networks["apart"].distances]
+    [0.0, 0.7071]
     """
 
     reference: str
@@ -62,7 +69,18 @@ class HeatComparison(Printable):
     laplacian: str
 
     def table(self) -> Table:
-        """Return the distances, a row a network or, where there are more times than networks, a column."""
+        """Return the distances, a row a network or, where there are more times than networks, a column.
+
+        Returns
+        -------
+        Table
+
+        Examples
+        --------
+        >>> pair = BipartiteGraph.from_edges(1, 1, [(0, 0)])
+        >>> compare_heat({"pair": pair}, 1.0).table().headings
+        ('network', 'edges', 'components', 'never reached', 't = 1')
+        """
         at = list(map(_time, self.times.tolist()))
         columns = [
             [name, net.n_edges, net.components, net.unreached, *map(_written, net.distances)]
@@ -70,7 +88,9 @@ class HeatComparison(Printable):
         ]
         columns.insert(0, ["network", "edges", "components", "never reached", *at])
         headings, *rows = zip(*columns, strict=True) if len(at) > max(_MOST_COLUMNS, len(self.networks)) else columns
-        caption = f"Euclidean distance of the heat at all units to that of {self.reference!r}, {self.laplacian} Laplacian"
+        caption = (
+            f"Euclidean distance of the heat at all units to that of {self.reference!r}, {self.laplacian} Laplacian"
+        )
         if self.laplacian == "combinatorial":  # with the others, degrees decide how heat comes to rest
             caption += "; where both are connected it is 0 at saturation"
         title = f"Heat, compared with {self.reference!r}"

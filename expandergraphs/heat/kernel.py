@@ -52,6 +52,12 @@ class HeatKernelSignature:
         How far the value of any node may be from the exact one: a proved bound on what was cut off, and an estimate of
         rounding. At most 1e-8, but for heat that still moves where t times the largest eigenvalue exceeds some 1e7:
         there rounding is in the way.
+
+    Examples
+    --------
+    >>> found = heat_kernel_signature(BipartiteGraph.from_edges(1, 1, [(0, 0)]), [0, 1.0])
+    >>> found.values.round(4).tolist()
+    [[1.0, 1.0], [0.5677, 0.5677]]
     """
 
     times: Array = field(repr=False)

@@ -40,6 +40,12 @@ class SaturationTime:
         changes around it. All three are 0 where heat starts within the tolerance.
     tolerance : float
         The deviation that was allowed.
+
+    Examples
+    --------
+    >>> found = saturation_time(BipartiteGraph.from_edges(1, 1, [(0, 0)]), 0.005)
+    >>> round(float(found), 4), found.lower <= found.time <= found.upper
+    (2.3026, True)
     """
 
     time: float

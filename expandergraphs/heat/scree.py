@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 class Scree(np.ndarray[Any, np.dtype[np.float64]]):
-    """alpha(K, t) for several t: a read-only array, with the interval that holds each value.
+    """The shares alpha(K, t) for several t: a read-only array, with the interval that holds each value.
 
     Whatever is computed from it is an ordinary array.
 
@@ -36,6 +36,12 @@ class Scree(np.ndarray[Any, np.dtype[np.float64]]):
         K.
     n_nodes : int
         Number of nodes, of which K is a fraction.
+
+    Examples
+    --------
+    >>> found = scree(BipartiteGraph.from_edges(2, 2, [(0, 0), (0, 1), (1, 0)]), [0, 1.0])
+    >>> found.round(4).tolist(), found.n_kept, found.exact
+    ([0.3333, 0.7679], 1, True)
     """
 
     times: Array

@@ -47,6 +47,12 @@ class HeatSignature:
         No eigenvalue of the Laplacian is larger.
     laplacian : str
         Which one.
+
+    Examples
+    --------
+    >>> found = heat_signature(BipartiteGraph.from_edges(1, 1, [(0, 0)]), [0, 1.0])
+    >>> found.values.round(4).tolist(), found.times.tolist()
+    ([[1.0, 0.0], [0.5677, 0.4323]], [0.0, 1.0])
     """
 
     times: Array
@@ -63,10 +69,25 @@ class HeatSignature:
     def distance(self, other: "HeatSignature") -> Array:
         """Return the Euclidean norms of the differences, shape (n_times,), over nodes and source vectors.
 
+        Parameters
+        ----------
+        other : HeatSignature
+            At the same times, and of as many nodes.
+
+        Returns
+        -------
+        ndarray, shape (n_times,)
+
         Raises
         ------
         ValueError
             If times, nodes or source vectors differ.
+
+        Examples
+        --------
+        >>> pair, apart = (BipartiteGraph.from_edges(1, 1, edges) for edges in ([(0, 0)], []))
+        >>> heat_signature(pair, [0, 1.0]).distance(heat_signature(apart, [0, 1.0])).round(4).tolist()
+        [0.0, 0.6114]
         """
         if not np.array_equal(self.times, other.times) or self.values.shape != other.values.shape:
             raise ValueError(f"signatures of the same times, nodes and source vectors are needed, got {self}, {other}")

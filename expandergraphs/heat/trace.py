@@ -44,6 +44,12 @@ class HeatTrace:
         Whether all eigenvalues were computed; exact means to rounding.
     failure_probability : float
         Probability that any of the traces lies outside its interval; 0 where exact.
+
+    Examples
+    --------
+    >>> found = heat_trace(BipartiteGraph.from_edges(1, 1, [(0, 0)]), [0, 1.0])
+    >>> found.values.round(4).tolist(), found.exact
+    ([2.0, 1.1353], True)
     """
 
     times: Array = field(repr=False)

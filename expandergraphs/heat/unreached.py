@@ -27,6 +27,12 @@ class UnreachedUnits(Printable):
         Units of each layer.
     units : tuple of ndarray
         The channels heat never reaches, one array a layer: positions within the layer. Read-only.
+
+    Examples
+    --------
+    >>> found = unreached_units(BipartiteGraph.from_edges(1, 3, [(0, 1)]))
+    >>> found.n_unreached, [units.tolist() for units in found.units]
+    (2, [[], [0, 2]])
     """
 
     n_units: int
@@ -36,7 +42,17 @@ class UnreachedUnits(Printable):
     units: tuple[NDArray[np.int64], ...] = field(repr=False)
 
     def table(self) -> Table:
-        """Return the layers with such units."""
+        """Return the layers with such units.
+
+        Returns
+        -------
+        Table
+
+        Examples
+        --------
+        >>> unreached_units(BipartiteGraph.from_edges(1, 3, [(0, 1)])).table().rows
+        (('1', '2 of 3', '0, 2'),)
+        """
         title = f"heat never reaches {self.n_unreached} of {self.n_units} units"
         layers = zip(self.names, self.widths, self.units, strict=True)
         rows = [(name, f"{units.size} of {width}", _ranges(units)) for name, width, units in layers if units.size]

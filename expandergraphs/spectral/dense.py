@@ -22,7 +22,7 @@ def dense_values(matrix: Any, known: Sequence[NDArray[np.float64]] = ()) -> NDAr
     full = matrix.toarray()
     for vector in known:
         full -= np.outer(full @ vector, vector)
-    values: NDArray[np.float64] = linalg.svdvals(full, overwrite_a=True) if full.size else np.empty(0)
+    values: NDArray[np.float64] = linalg.svdvals(full, overwrite_a=True)
     return values
 
 

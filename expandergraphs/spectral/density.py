@@ -60,6 +60,13 @@ class SpectralDensity:
     law_distance : float
         Largest difference between the cumulative shares of both (Kolmogorov's distance); nan where there is no law. Of
         the smoothed shares, on the grid, where not all values were computed.
+
+    Examples
+    --------
+    >>> from expandergraphs import random_regular
+    >>> found = spectral_density(random_regular(100, 100, 3, rng=0))
+    >>> found.n_values, found.taken_out, found.law_distance < 0.05
+    (99, (3.0,), True)
     """
 
     grid: NDArray[np.float64] = field(repr=False)

@@ -56,6 +56,12 @@ class SpectralGap:
         `patience` goes on. None for graphs that are not biregular.
     connected : bool
         Whether the graph is connected, isolated vertices counting as components.
+
+    Examples
+    --------
+    >>> found = spectral_gap(BipartiteGraph.from_edges(2, 2, [(0, 0), (1, 1)]))
+    >>> found.gap, found.ratio, found.connected
+    (0.0, 1.0, False)
     """
 
     sigma1: float

@@ -43,6 +43,12 @@ class IrregularGaps:
     weighted_gap : float
         Weighted spectral gap: the first less the second singular value of the matrix of absolute weights; nan without
         weights.
+
+    Examples
+    --------
+    >>> found = irregular_gaps(BipartiteGraph.from_edges(3, 2, [(0, 0), (0, 1), (1, 0), (2, 1)]))
+    >>> round(found.delta_s, 4), found.n_subgraphs
+    (0.7112, 0)
     """
 
     delta_r: float

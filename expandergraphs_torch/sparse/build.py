@@ -7,12 +7,15 @@ operators; `why_not` says why.
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 _SOURCE = Path(__file__).with_name("kernels.c")
 _ALWAYS = ("-O3", "-ffp-contract=fast", "-shared", "-fPIC")
@@ -36,6 +39,13 @@ class Kernels:
 @functools.cache
 def kernels() -> Kernels | str:
     """Return the compiled kernels, or in words why there are none."""
+    found = _kernels()
+    if isinstance(found, str):
+        logger.warning("sparse layers compute by PyTorch's own operators, which is slower: %s", found)
+    return found
+
+
+def _kernels() -> Kernels | str:
     compiler = next(filter(None, map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")))), None)
     if compiler is None:
         return "no C compiler was found"
@@ -70,6 +80,7 @@ def _built(compiler: str, folder: Path) -> Kernels:
             return Kernels(path)
         except OSError:  # of another system that shares the folder
             pass
+    logger.info("compiling %s by %s, once for this machine", path, compiler)
     handle, name = tempfile.mkstemp(suffix=".so", dir=folder)
     os.close(handle)
     try:

@@ -52,11 +52,26 @@ class Sparse(Masked):
     def of(cls, layer: Any) -> "Sparse":
         """Turn a masked layer into a sparse one, in place; its weight is replaced by the values on its mask.
 
+        Parameters
+        ----------
+        layer : Masked
+            A linear layer or a convolution.
+
+        Returns
+        -------
+        Sparse
+
         Raises
         ------
         ValueError
             If it is not exactly one of the masked layers with a sparse counterpart, with a weight of its own, or is on
             the meta device.
+
+        Examples
+        --------
+        >>> import expandergraphs as eg
+        >>> SparseLinear.of(MaskedLinear(eg.random_regular(8, 4, 2, rng=0))).values.shape
+        torch.Size([16])
         """
         sparse = SPARSE_CLASSES.get(type(layer))
         if sparse is None or not issubclass(sparse, cls) or "weight" not in layer._parameters:
@@ -77,7 +92,18 @@ class Sparse(Masked):
 
     @torch.inference_mode(False)
     def to_masked(self) -> Masked:
-        """Turn the layer back into a masked one, in place."""
+        """Turn the layer back into a masked one, in place.
+
+        Returns
+        -------
+        Masked
+
+        Examples
+        --------
+        >>> import expandergraphs as eg
+        >>> type(SparseLinear(eg.random_regular(8, 4, 2, rng=0)).to_masked()).__name__
+        'MaskedLinear'
+        """
         mask, weight = self.topology, nn.Parameter(self.weight.detach(), requires_grad=self.values.requires_grad)
         gradient = None if self.values.grad is None else self._dense(self.values.grad)
         for name in ("values", "_mask_shape", *_BUFFERS):
@@ -97,7 +123,18 @@ class Sparse(Masked):
         raise NotImplementedError
 
     def window(self) -> Window:
-        """Return what an output reads."""
+        """Return what an output reads.
+
+        Returns
+        -------
+        Window
+
+        Examples
+        --------
+        >>> import expandergraphs as eg
+        >>> SparseLinear(eg.random_regular(8, 4, 2, rng=0)).window()
+        Window(kernel=(), stride=(), padding=(), dilation=())
+        """
         return Window()
 
     @property
@@ -107,10 +144,22 @@ class Sparse(Masked):
         return Pattern(*(buffers[name] for name in _BUFFERS))
 
     def masked_weight(self) -> Tensor:
-        """Return all weights, made of the values; gradients lead there."""
+        """Return all weights, made of the values; gradients lead there.
+
+        Returns
+        -------
+        Tensor
+
+        Examples
+        --------
+        >>> import expandergraphs as eg
+        >>> SparseLinear(eg.random_regular(8, 4, 2, rng=0)).masked_weight().shape
+        torch.Size([4, 8])
+        """
         return self._dense(self.values)
 
     def _made_mask(self, pattern: Pattern | None = None) -> Tensor:
+        """Make the mask of the pattern: True where there is a value."""
         columns = (pattern or self.pattern).columns
         mask = self._dense(torch.ones_like(columns, dtype=torch.bool), pattern)
         return mask if mask.shape == self._mask_shape else mask.flatten(2)[..., 0].reshape(self._mask_shape)
@@ -124,7 +173,21 @@ class Sparse(Masked):
     mask: Any = property(_made_mask)
 
     def zero_off_mask(self, *others: Tensor) -> None:
-        """Zero other tensors of the weight's shape off the mask; the layer itself stores nothing there."""
+        """Zero other tensors of the weight's shape off the mask; the layer itself stores nothing there.
+
+        Parameters
+        ----------
+        *others : Tensor
+            Of the weight's shape.
+
+        Examples
+        --------
+        >>> import expandergraphs as eg
+        >>> layer, momentum = SparseLinear(eg.random_regular(8, 4, 2, rng=0)), torch.ones(4, 8)
+        >>> layer.zero_off_mask(momentum)
+        >>> float(momentum.sum())
+        16.0
+        """
         for tensor in others:
             zero_outside(tensor, self.mask)
 
@@ -269,7 +332,7 @@ class SparseLinear(Sparse, MaskedLinear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer to a tensor of shape (..., in_features)."""
-        if self.densely or _transformed():
+        if self.densely or _transformed() or self.in_features == 0:  # which a reshaping to rows could not tell
             return super().forward(input)
         output = self._product(input.reshape(-1, input.shape[-1]), self.window())
         return output.view(*input.shape[:-1], self.out_features)
@@ -296,7 +359,18 @@ class _SparseConv(Sparse):
         return self.out_channels, self.in_channels // self.groups, *self.kernel_size
 
     def window(self) -> Window:
-        """Return what an output reads; no padding where it is not of zeros."""
+        """Return what an output reads; no padding where it is not of zeros.
+
+        Returns
+        -------
+        Window
+
+        Examples
+        --------
+        >>> import expandergraphs as eg
+        >>> SparseConv2d(eg.random_regular(8, 4, 2, rng=0), 3, padding=1).window().padding
+        (1, 1)
+        """
         padding = (0,) * self._n_dimensions if self._pads_first() else self.padding
         return Window(self.kernel_size, self.stride, padding, self.dilation)
 
@@ -323,7 +397,14 @@ class _SparseConv(Sparse):
 
 
 class SparseConv1d(_SparseConv, MaskedConv1d):
-    """A `MaskedConv1d` that computes sparsely; see `SparseConv2d`."""
+    """A `MaskedConv1d` that computes sparsely; see `SparseConv2d`.
+
+    Examples
+    --------
+    >>> import expandergraphs as eg
+    >>> SparseConv1d(eg.random_regular(4, 8, 2, rng=0), 3)(torch.ones(1, 4, 9)).shape
+    torch.Size([1, 8, 7])
+    """
 
     _masked = MaskedConv1d
 
@@ -359,7 +440,14 @@ class SparseConv2d(_SparseConv, MaskedConv2d):
 
 
 class SparseConv3d(_SparseConv, MaskedConv3d):
-    """A `MaskedConv3d` that computes sparsely; see `SparseConv2d`."""
+    """A `MaskedConv3d` that computes sparsely; see `SparseConv2d`.
+
+    Examples
+    --------
+    >>> import expandergraphs as eg
+    >>> SparseConv3d(eg.random_regular(4, 8, 2, rng=0), 3)(torch.ones(1, 4, 5, 5, 5)).shape
+    torch.Size([1, 8, 3, 3, 3])
+    """
 
     _masked = MaskedConv3d
 

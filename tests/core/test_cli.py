@@ -114,7 +114,7 @@ def measure_quickly(nets):
 
 
 def test_demo_without_torch(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_training", lambda name: None)
+    monkeypatch.setattr(cli.demo, "_training", lambda name: None)
     monkeypatch.setattr(demo, "measure", measure_quickly)
     result = run("demo", "-o", tmp_path)
     assert result.exit_code == 0
@@ -141,7 +141,7 @@ def test_demo_with_a_stand_in_for_training(tmp_path, monkeypatch):
             demo.DEEP_SIZES, density=density, rng=seed
         )
 
-    monkeypatch.setattr(cli, "_training", {"demo-training": train, "demo-n2nskip": train_deep}.get)
+    monkeypatch.setattr(cli.demo, "_training", {"demo-training": train, "demo-n2nskip": train_deep}.get)
     result = run("demo", "-o", tmp_path, "--seeds", 2, "--epochs", 3)
     assert calls == [(26_520, 0), (26_520, 1)] * 4 + [(None, 0), (None, 1)] * 4
     assert result.output.count("90.50 ± 0.71") == 8
@@ -194,7 +194,7 @@ def asked(monkeypatch):
         calls.append({"families": families, "sizes": sizes, "seeds": seeds, "measures": measures, **options})
         return study("regular", [2], [1], 1, measures)  # quick, whatever was asked
 
-    monkeypatch.setattr(cli, "study", spy)
+    monkeypatch.setattr(cli.compare, "study", spy)
     return calls
 
 
@@ -233,7 +233,7 @@ def test_compare_shows_what_was_measured(tmp_path, measures, show, title):
         ({"families": "regulr"}, "families must be of"),
         ({"sizes": "8-8-8"}, r"each size must be n or \(n_left, n_right\), got \[8, 8, 8\]"),
         ({"-o": "s.xls"}, "got the suffix '.xls'"),
-        ({"-o": "missing/s.csv"}, "No such file or directory: 'missing'"),
+        ({"-o": "missing/s.csv"}, "s.csv cannot be written: there is no folder missing"),
         ({"--show": "left_beta"}, "no numbers named 'left_beta'; there are .*, left_alpha,"),
         ({"--measures": "spectrum", "--show": "left_alpha"}, "no numbers named 'left_alpha'"),
         ({"--measures": "spectrum,colour"}, "measures must be of"),

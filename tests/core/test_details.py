@@ -1,9 +1,11 @@
 """Small promises, each of which a mutation of the code once broke unnoticed."""
 
 import hashlib
+import importlib
 import json
 import math
-from dataclasses import replace
+import pkgutil
+from dataclasses import fields, is_dataclass, replace
 
 import networkx as nx
 import numpy as np
@@ -27,6 +29,24 @@ from tests.core.test_spectral import dense
 @pytest.fixture
 def ax():
     return Figure().subplots()
+
+
+# --- results ---
+
+
+def test_every_dataclass_is_frozen_and_compares_numbers_only():
+    """Two arrays have no one truth value: what holds any is compared by identity."""
+    modules = [
+        info.name for info in pkgutil.walk_packages(eg.__path__, "expandergraphs.") if "__main__" not in info.name
+    ]
+    defined = {
+        thing for name in modules for thing in vars(importlib.import_module(name)).values() if is_dataclass(thing)
+    }
+    assert len(defined) > 30
+    for one in defined:
+        assert one.__dataclass_params__.frozen, one
+        holds_arrays = any("ndarray" in str(field.type) for field in fields(one))
+        assert not (one.__dataclass_params__.eq and holds_arrays) or one.__name__.startswith("_"), one
 
 
 # --- graphs ---
@@ -196,6 +216,9 @@ def test_small_things_about_paths():
     assert not eg.components(eg.random_bipartite(9, 3, p=1)).sizes.flags.writeable
     assert not _is_prime(1_373_653)
     assert not _is_prime(25_326_001)
+    assert not _is_prime(294_409)  # 37 * 73 * 109: a Carmichael number, of which a^(n - 1) = 1 for every a
+    # Each of these passes for all witnesses but one.
+    assert not any(map(_is_prime, [32_817_151, 746_331_041, 2_284_453, 25_326_001]))
 
 
 def test_sampled_sets_have_the_size_they_are_divided_by():
@@ -306,7 +329,7 @@ def test_each_seed_trains_its_own_graphs(tmp_path, monkeypatch):
     def train_deep(method, **options):
         return train(method, **options), eg.family_net("random", demo.DEEP_SIZES, density=0.01, rng=0)
 
-    monkeypatch.setattr(cli, "_training", {"demo-training": train, "demo-n2nskip": train_deep}.get)
+    monkeypatch.setattr(cli.demo, "_training", {"demo-training": train, "demo-n2nskip": train_deep}.get)
     monkeypatch.setattr(demo, "measure", measure_quickly)
     run("demo", "-o", tmp_path, "--seeds", 2, "--epochs", 1)
     assert graphs[:2] == [demo.families(0)["random"], demo.families(1)["random"]]
@@ -331,9 +354,9 @@ def test_only_missing_torch_and_digits_are_forgiven(monkeypatch):
         def load(self):
             raise ModuleNotFoundError("No module named 'x'", name="x")
 
-    monkeypatch.setattr(cli.metadata, "entry_points", lambda **_: (Entry(),))
+    monkeypatch.setattr(cli.demo.metadata, "entry_points", lambda **_: (Entry(),))
     with pytest.raises(ModuleNotFoundError, match="'x'"):
-        cli._training("demo-training")
+        cli.demo._training("demo-training")
 
 
 def test_errors_are_not_read_as_markup(monkeypatch, capsys):

@@ -31,6 +31,8 @@ def test_an_odd_number_of_samples_and_a_side_of_one():
     assert eg.sampled_expansion(star, samples=7, rng=0).samples == 7
     assert eg.sampled_expansion(star, samples=500, rng=0).minimum == 0
     assert eg.sampled_expansion(eg.random_regular(8, 8, 2, rng=0), samples=1, rng=0).samples == 1
+    # Two left vertices with three neighbours each, and three right ones with two: of five sets, three are left ones.
+    assert eg.sampled_expansion(eg.random_bipartite(2, 3, p=1), samples=5, rng=0).mean == (3 * 3 + 2 * 2) / 5
 
 
 def test_seeds():

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph
@@ -17,6 +18,7 @@ from expandergraphs.expansion.cuts import envelope
 from expandergraphs.expansion.weighting import Weighting, spectral_weighting
 from expandergraphs.spectral.bounds import proved_upper
 from expandergraphs.spectral.products import Products
+from tests.core.strategies import pairs
 
 INF = math.inf
 
@@ -130,6 +132,18 @@ def test_pairs_take_memory_by_the_set_not_by_the_degree():
         assert tracemalloc.get_traced_memory()[1] < 2**23
     finally:
         tracemalloc.stop()
+
+
+@given(pairs())
+def test_the_bound_by_degrees_fills_the_largest_first(example):
+    """k vertices bring at least the k least degrees, of which a right vertex takes its degree, and k at most."""
+    g = BipartiteGraph.from_edges(*example)
+    found = by_degrees(g, g.n_left).tolist() if g.n_edges else []
+    least = sorted(g.left_degrees.tolist())
+    for k, bound in enumerate(found, 1):
+        takes = sorted((min(degree, k) for degree in g.right_degrees.tolist()), reverse=True)
+        needed = next(t for t in range(g.n_right + 1) if sum(takes[:t]) >= sum(least[:k]))
+        assert bound == max(needed, least[k - 1])
 
 
 def test_by_degrees():
@@ -281,6 +295,8 @@ def test_cuts_stop_in_time(monkeypatch):
     g = eg.random_bipartite(60, 60, n_edges=150, rng=0)
     lines, _ = envelope(g, 30)
     assert len(lines) > 3
+    assert envelope(g, 30, deadline=time.monotonic() + 1000)[0] == lines
+    assert envelope(g, 30, deadline=time.monotonic() - 1) == ([], [])
     monkeypatch.setattr("expandergraphs.expansion.cuts.MOST_CUTS", 2)
     assert envelope(g, 30)[0] == lines[:2]
     monkeypatch.setattr("expandergraphs.expansion.cuts._LARGEST_FLOW", 10)

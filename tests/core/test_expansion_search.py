@@ -87,6 +87,15 @@ def test_what_is_free_comes_along():
     assert hunt.fewest.tolist() == [2, 2, 2, 2]
 
 
+def test_growth_starts_from_every_vertex(monkeypatch):
+    monkeypatch.setattr(search, "_COLUMNS", 4)
+    g, started, grown = eg.random_bipartite(18, 20, n_edges=60, rng=0), [], search._Search._grown
+    monkeypatch.setattr(search._Search, "_grown", lambda self, some, n: started.extend(some) or grown(self, some, n))
+    search._Search(g, 5, np.random.default_rng(0), None).grow_all()
+    assert sorted(started) == list(range(18))
+    assert (np.diff(g.left_degrees[started]) >= 0).all()
+
+
 def test_growth_takes_the_vertex_with_the_fewest_new_neighbours():
     g = BipartiteGraph.from_edges(
         4, 6, [(0, 0), (0, 1), (0, 2), (1, 3), (1, 4), (2, 0), (2, 1), (2, 5), (3, 2), (3, 5)]
@@ -127,3 +136,20 @@ def test_sizes_out_of_range():
     for k_max in (0, 7):
         with pytest.raises(ValueError, match=rf"k_max must lie in 1\.\.6, got {k_max}"):
             smallest_set(g, k_max)
+
+
+def test_the_search_ends_where_nothing_can_be_better(monkeypatch):
+    """A star's largest sets have one neighbour, and none has less; nor is annealing needed where all sets are tried."""
+
+    def never(*_):
+        raise AssertionError("annealing")
+
+    monkeypatch.setattr("expandergraphs.expansion.search._Search.anneal", never)
+    star = eg.random_bipartite(200, 1, density=1)
+    assert smallest_set(star, 100, rng=0, floor=Fraction(1, 100)).size == 100
+    with pytest.raises(AssertionError, match="annealing"):
+        smallest_set(star, 100, rng=0)
+    assert eg.vertex_expansion(star, rng=0).upper == 0.01
+    assert eg.vertex_expansion(eg.random_regular(20, 20, 3, rng=0), rng=0).exact
+    with pytest.raises(AssertionError, match="annealing"):
+        eg.vertex_expansion(eg.random_regular(20, 20, 3, rng=0), method="bounds", rng=0)

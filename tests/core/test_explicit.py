@@ -288,6 +288,7 @@ def test_the_nearest_that_are_named_would_work():
         (lambda: array_code(5.0, 2), "q must be an integer, got 5.0"),
         (lambda: array_code(10**9 + 7, 1), r"product must be below 2\*\*63"),
         (lambda: projective_plane(True), "q must be an integer"),
+        (lambda: projective_plane(1), "q must be an integer of at least 2, got 1"),
         (lambda: projective_plane(10**9 + 7), r"product must be below 2\*\*63"),
         (lambda: lps(5, -13), "q must be an integer of at least 2, got -13"),
         (lambda: lps(1, 13), "p must be an integer of at least 2, got 1"),

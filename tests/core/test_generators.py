@@ -312,6 +312,12 @@ def test_infeasible_requests_name_the_nearest_feasible(build, message):
         (lambda: eg.family_net("random", 5, density=0.5), "sizes must be a sequence, got 5"),
         (lambda: eg.family_net("regular", [4, 9], degree=5), "the layer 4 x 9 holds a degree of at most 4"),
         (lambda: as_family("radix"), "built as a whole"),
+        (lambda: as_family(lambda *_: 3)(2, 2, 1, None), "the family must return a BipartiteGraph, got int"),
+        (
+            lambda: as_family(lambda *_: eg.random_bipartite(2, 2, p=1))(2, 2, 1, None),
+            "was asked for 2 x 2 with 1 edges, and gave",
+        ),
+        (lambda: as_family("Left-Regulr"), r"got 'Left-Regulr'; did you mean 'left_regular'\?"),
         (lambda: eg.random_bipartite(4, 4, n_edges=2.5), "n_edges must be an integer, got 2.5"),
         (lambda: eg.random_bipartite("4", 4, n_edges=2), "n_left must be an integer, got '4'"),
         (lambda: eg.random_left_regular(4, 4), "exactly one of degree, n_edges; got none"),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import expandergraphs as eg
+from expandergraphs.heat.comparison import heat_by_layer
+from expandergraphs.results import number
 
 TIMES = [0.1, 1, math.inf]
 
@@ -22,6 +24,7 @@ def nets():
 def test_every_network_is_compared_with_the_first(nets):
     found = eg.compare_heat(nets, TIMES)
     assert found.reference == "dense"
+    assert "times" not in repr(found)
     assert found.times.tolist() == TIMES
     for name, net in nets.items():
         row = found.networks[name]
@@ -43,6 +46,8 @@ def test_options_reach_the_signatures(nets):
     found = eg.compare_heat(nets, 1, sources=[3], laplacian="symmetric")
     expected = eg.heat_distance(nets["dense"], nets["thin"], 1, sources=[3], laplacian="symmetric")
     assert found.networks["thin"].distances == pytest.approx(tuple(expected))
+    unreached = [eg.unreached_units(nets["thin"], sources=sources).n_unreached for sources in ([3], None)]
+    assert found.networks["thin"].unreached == unreached[0] > unreached[1]
     assert found.laplacian == "symmetric"
 
 
@@ -62,6 +67,15 @@ def test_it_prints_a_row_or_a_column_a_network(nets):
     long = eg.compare_heat(nets, np.linspace(0, 1, 9)).table()
     assert long.headings == ("network", *nets)
     assert [row[0] for row in long.rows[:5]] == ["edges", "components", "never reached", "t = 0", "t = 0.125"]
+
+
+def test_heat_by_layer_is_the_mean_of_its_units(nets):
+    table = heat_by_layer(nets["half"], [0.1, math.inf], None, "combinatorial")
+    values = eg.heat_signature(nets["half"], [0.1, math.inf]).values
+    means = [[number(float(row[a:b].mean())) for a, b in ((0, 20), (20, 30), (30, 35))] for row in values]
+    assert [list(row) for row in table.rows] == [["t = 0.1", *means[0]], ["saturated", *means[1]]]
+    empty = heat_by_layer(eg.LayeredGraph([2, 0, 1], {}), 0, None, "combinatorial")
+    assert [list(row) for row in empty.rows] == [["t = 0", *map(number, (1.0, math.nan, 0.0))]]
 
 
 def test_what_cannot_be_compared(nets):

@@ -54,6 +54,12 @@ def test_another_laplacian():
     assert abs(found[0] - heat_distance(one, other, 1)[0]) > 1e-3
 
 
+def test_the_tolerance_is_kept_to():
+    one, other = chain(5, 8, 7), chain(5, 8, 7, rng=1)
+    with pytest.raises(ValueError, match="more than the tolerance of 5e-18"):
+        heat_distance(one, other, 1, tolerance=1e-17)
+
+
 def test_networks_that_do_not_correspond():
     with pytest.raises(ValueError, match="equally many nodes, got 20 and 21"):
         heat_distance(chain(5, 8, 7), chain(5, 8, 8), 1)
@@ -82,6 +88,7 @@ def test_unreached_units_are_those_that_stay_cold():
     assert "0, 2-3" in text
     assert "image" not in text
     assert found.to_dict()["units"] == [[], [0, 2, 3], [0, 2]]
+    assert not any(units.flags.writeable for units in found.units)
 
 
 def test_unreached_units_from_other_sources():
@@ -90,6 +97,7 @@ def test_unreached_units_from_other_sources():
     opposite = np.zeros(9)
     opposite[[0, 1]] = 1, -1  # adds up to no heat, but reaches the same
     assert unreached_units(example(), sources=opposite).n_unreached == 5
+    assert unreached_units(example(), sources=np.eye(9)[:, [0, 3]]).n_unreached == 5
     assert unreached_units(example(), sources=[]).n_unreached == 9
     assert unreached_units(example(), sources=np.ones((9, 0))).n_unreached == 9
 

@@ -95,6 +95,14 @@ def test_refusals(tolerance):
         saturation_time(sparse_net(), tolerance)
 
 
+def test_the_tolerance_that_is_suggested_would_do():
+    g = eg.random_regular(30, 30, 3, rng=0)
+    with pytest.raises(ValueError, match="tolerance = 1e-16 is too close to rounding: try") as refused:
+        saturation_time(g, tolerance=1e-16)
+    suggested = float(str(refused.value).split()[-1])
+    assert saturation_time(g, tolerance=suggested).tolerance == suggested < 1e-11
+
+
 def test_ordinary_networks_have_a_saturation_time():
     """Ten layers, binary and with weights over four decades, and a long path: at coarse and fine tolerances."""
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -294,8 +295,11 @@ def test_weak_and_strong_edges():
 
 def test_what_rounding_forbids_is_refused():
     net = path(60, 10 ** np.random.default_rng(0).uniform(-6, 6, 59))
-    with pytest.raises(ValueError, match=r"rounding may add up to .*ask for tolerance="):
+    with pytest.raises(ValueError, match=r"rounding may add up to .*ask for tolerance=") as refused:
         heat_signature(net, 1e7)
+    reached, suggested = (float(number) for number in re.findall(r"\d\S*e[-+]\d+", str(refused.value))[::2])
+    assert reached < suggested < 1.2 * reached
+    assert heat_signature(net, 1e7, tolerance=suggested).error[0] <= suggested
     with pytest.raises(ValueError, match="rounding may add"):
         heat_signature(path(5), 1, tolerance=1e-17)
     with pytest.raises(ValueError, match="rounding may add"):

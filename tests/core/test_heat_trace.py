@@ -168,6 +168,16 @@ def test_rules_and_masses_enclose_the_measure():
             assert (found.upper - found.lower)[middle].mean() < 0.05
 
 
+def test_the_largest_mass_far_from_the_measure():
+    """Of T with 0 on the diagonal and 1 beside it: its polynomials are integers at 10, of up to 120 digits."""
+    before, here, total = 0, 1, 1
+    for steps in range(1, 121):
+        before, here = here, 10 * here - before
+        total += here**2
+        found = quadrature.largest_mass(np.zeros(steps), np.ones(steps), np.array([10.0, 0.0]))
+        np.testing.assert_allclose(found, [1 / total, 1 / (1 + steps // 2)], rtol=1e-12)
+
+
 def test_weights_over_decades():
     """All the heat that moves at all moves slowly; nodes ask for more steps."""
     rng = np.random.default_rng(3)
@@ -345,6 +355,15 @@ def test_no_times_give_no_values(monkeypatch):
         assert (found.exact, found.values.shape, found.lower.shape) == (limit > 0, (0,), (0,))
         assert eg.scree(sparse_net(), [], rng=0).shape == (0,)
         assert heat_kernel_signature(sparse_net(), []).values.shape == (0, 180)
+
+
+def test_at_infinity_only_components_count(monkeypatch):
+    """However few products: also where they leave 0 as a lower bound on every eigenvalue."""
+    monkeypatch.setattr(dense_way, "DENSE_LIMIT", 0)
+    net = sparse_net()
+    for products in (16, 400):
+        trace = heat_trace(net, [1, math.inf], products=products, rng=0)
+        assert trace.lower[1] == trace.values[1] == trace.upper[1] == eg.components(net).count
 
 
 def test_results_are_frozen_arrays():

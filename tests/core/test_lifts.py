@@ -101,6 +101,7 @@ def test_best_of():
     assert isinstance(result, BestOf)
     assert len(set(drawn)) == 8
     assert result.scores == tuple(map(gap, drawn))
+    assert "scores" not in repr(result)
     assert result.graph == drawn[int(np.argmax(result.scores))]
     assert result.score == max(result.scores) > result.scores[0]
     smallest = best_of(8, draw_regular, lambda g: -gap(g), rng=0)

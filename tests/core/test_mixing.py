@@ -130,6 +130,15 @@ def test_random_sets_alone_do_nearly_as_well(monkeypatch):
     assert mixing_discrepancy(g, samples=200, rng=0) == found
 
 
+def test_the_sets_of_every_block_are_tried(monkeypatch):
+    graphs = [eg.random_bipartite(4, 4, n_edges=9, rng=seed) for seed in range(30)]
+    at_once = [eg.mixing_discrepancy(g).ratio for g in graphs]
+    monkeypatch.setattr(mixing, "_ENTRIES", 32)  # of eight sets, four at a time
+    in_blocks = [eg.mixing_discrepancy(g) for g in graphs]
+    assert all(found.exact for found in in_blocks)
+    assert [found.ratio for found in in_blocks] == pytest.approx(at_once)
+
+
 def test_the_sides_may_be_exchanged():
     g = eg.random_bipartite(8, 30, n_edges=90, rng=1)
     found, turned = checked(g, mixing_discrepancy(g)), checked(g.T, mixing_discrepancy(g.T))

@@ -138,3 +138,16 @@ def test_a_notebook_shows_a_table():
     few = eg.report(eg.LayeredGraph.from_layers(layers[:1], names=names[:2]))._repr_html_()
     assert "<in> → out & on" in [cell.text for cell in ET.fromstring(few.replace("<br>", " ")).iter("th")]
     assert "8 x 8" in cells
+
+
+def test_distances_of_a_large_graph_are_left_out_and_the_table_says_so(monkeypatch):
+    g = eg.random_regular(8, 8, 3, rng=0)
+    monkeypatch.setattr(sys.modules["expandergraphs.report"], "MOST_VERTICES", 16)
+    assert eg.report(g).graphs[0].distances.diameter == eg.distances(g).diameter
+    assert "not measured" not in str(eg.report(g))
+    monkeypatch.setattr(sys.modules["expandergraphs.report"], "MOST_VERTICES", 15)
+    large = eg.report(g)
+    assert large.graphs[0].distances is None
+    assert large.graphs[0].girth == eg.girth(g)
+    assert "diameter, mean distance: not measured above 15 vertices; use distances(g)" in str(large)
+    assert "not measured" not in str(eg.report(g, quick=True))

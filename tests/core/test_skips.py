@@ -107,6 +107,7 @@ def test_the_part_between_layers_is_of_its_family():
         ({"k": 1}, "k must be an integer of at least 2"),
         ({"k": 3}, "skips over 3 layers need 4 sizes or more"),
         ({"share": 0}, "share must be a number between 0 and 1"),
+        ({"share": 1}, "share must be a number between 0 and 1"),
         ({"share": True}, "share must be a number"),
         ({"density": 1}, "the skips hold 24 edges, and share=0.5 of 100 are 50; the most edges that fit are 48"),
         ({"n_edges": 5}, "exactly one"),

@@ -8,6 +8,7 @@ from scipy.integrate import quad
 
 import expandergraphs as eg
 from expandergraphs import BipartiteGraph
+from expandergraphs.spectral import bounds as bounds_module
 from expandergraphs.spectral import dense as dense_way
 from expandergraphs.spectral.density import spectral_density
 from expandergraphs.spectral.law import biregular_law
@@ -184,9 +185,16 @@ def test_awkward_graphs(dense_limit, monkeypatch):
 
 def test_the_same_seed_gives_the_same_density(monkeypatch):
     monkeypatch.setattr(dense_way, "DENSE_LIMIT", 2)
-    g = eg.random_bipartite(60, 50, n_edges=300, rng=0)
-    one, two, three = (spectral_density(g, moments=9, vectors=2, points=5, rng=seed).density for seed in (1, 1, 2))
-    assert one.tolist() == two.tolist() != three.tolist()
+    monkeypatch.setattr(bounds_module, "CHOLESKY_LIMIT", 0)
+    for g in (eg.random_bipartite(60, 50, n_edges=300, rng=0), eg.random_regular(60, 50, n_edges=300, rng=0)):
+        one, two, three = (spectral_density(g, moments=9, vectors=2, points=5, rng=seed).density for seed in (1, 1, 2))
+        assert one.tolist() == two.tolist() != three.tolist()
+
+
+def test_where_degrees_are_equal_the_law_begins_at_0():
+    law = eg.biregular_law(4, 4)
+    np.testing.assert_allclose(law.density([0.0, 1e-9]), 2 * math.sqrt(3) / (4 * math.pi))
+    assert law.density([-1e-9, law.upper]).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -447,7 +447,7 @@ def test_files_that_cannot_be(tmp_path, monkeypatch):
             Study(records_of([1.0], text)).save(tmp_path / "r.csv")
     with pytest.raises(ValueError, match="Parquet holds integers below 2"):
         Study(records_of([2**63])).save(tmp_path / "r.parquet")
-    with pytest.raises(FileNotFoundError, match=r"directory: '.*/missing'$"):
+    with pytest.raises(FileNotFoundError, match=r"r.csv cannot be written: there is no folder .*/missing$"):
         result.save(tmp_path / "missing" / "r.csv")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ValueError, match="Parquet needs pyarrow: pip install pyarrow"):

@@ -223,5 +223,7 @@ def test_a_long_witness_is_not_printed_whole():
     witness = vertex.Witness("left", tuple(range(5, 50)))
     assert repr(witness) == "Witness('left', (5, 6, 7, ...), 45 vertices)"
     assert repr(vertex.Witness("right", (1,))) == "Witness('right', (1,))"
+    twelve = tuple(range(12))
+    assert repr(vertex.Witness("right", twelve)) == f"Witness('right', {twelve})"
     side, vertices = witness
     assert (side, len(vertices)) == ("left", 45)

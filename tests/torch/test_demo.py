@@ -30,8 +30,8 @@ def test_the_families_have_equal_edges():
 
 
 def test_the_entry_point_leads_here():
-    assert cli._training("demo-training") is train_lenet
-    assert cli._training("demo-n2nskip") is train_deep
+    assert cli.demo._training("demo-training") is train_lenet
+    assert cli.demo._training("demo-n2nskip") is train_deep
 
 
 def test_the_deeper_mlp_is_trained_at_equal_edges():

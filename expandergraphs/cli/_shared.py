@@ -1,0 +1,77 @@
+"""What several commands share: options, how they are read, and how results are shown."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from expandergraphs._files import check_place
+from expandergraphs.bipartite import BipartiteGraph
+from expandergraphs.interchange import load
+from expandergraphs.layered import LayeredGraph
+
+GraphFile = Annotated[Path, typer.Argument(help="A graph file; its suffix is the format.")]
+Sizes = Annotated[str | None, typer.Option(help="Such as 1024-1024, for a format that does not state them.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the random generator; random if left out.")]
+NoProgress = Annotated[
+    bool,
+    typer.Option(
+        "--no-progress", envvar="EXPANDERGRAPHS_NO_PROGRESS", help="Show no progress bar, on a terminal neither."
+    ),
+]
+
+
+def one_of(choices: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what completes a word to one of the choices."""
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
+
+
+def integers(text: str, separator: str, name: str) -> list[int]:
+    """Read integers, or raise ``ValueError``."""
+    try:
+        return [int(part) for part in text.split(separator)]
+    except ValueError:
+        raise ValueError(f"{name} must be integers separated by '{separator}', got {text!r}") from None
+
+
+def words(text: str) -> list[str]:
+    """Read words separated by commas."""
+    return [word.strip() for word in text.split(",")]
+
+
+def load_graph(file: Path, sizes: str | None) -> BipartiteGraph | LayeredGraph:
+    """Read a graph file with the sizes given on the command line, if any."""
+    return load(file, sizes=None if sizes is None else integers(sizes, "-", "--sizes"))
+
+
+def check_picture(path: Path, *others: str) -> None:
+    """Refuse a picture that cannot be written, for its place or its format, before anything is computed for it."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = [*FigureCanvasBase.get_supported_filetypes(), *others]
+    if path.suffix[1:].lower() not in known:
+        raise ValueError(f"a picture's format is its suffix, one of .{', .'.join(known)}; got {path.name!r}")
+    check_place(path)
+
+
+def print_json(data: object) -> None:
+    """Print data as JSON."""
+    typer.echo(json.dumps(data, indent=1))
+
+
+def wide_console() -> Console:
+    """Return a console that does not fold tables when the output is not a terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def progress_bar(no_progress: bool) -> Progress:
+    """Return a progress bar on the standard error output, on a terminal only."""
+    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    hidden = no_progress or not sys.stderr.isatty()  # rich also takes FORCE_COLOR for a terminal
+    return Progress(*columns, console=Console(stderr=True), disable=hidden, transient=True)
