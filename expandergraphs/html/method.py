@@ -26,8 +26,8 @@ def method(found: Measured) -> Markup:
         )
     elif unsearched:
         lines.append(
-            f"α: the lower end is proved for every layer. Small sets were not searched in {unsearched:,} layers of "
-            f"over {SEARCHED_EDGES:,} edges: there, a bad set would only show in a low “≥”. A time limit or “thorough” "
+            f"α: the lower end is proved for every layer. Small sets were not searched where a layer has over "
+            f"{SEARCHED_EDGES:,} edges ({unsearched:,} of them): there, a bad set would only show in a low “≥”. A time limit or “thorough” "
             "searches them too."
         )
     else:
@@ -43,7 +43,7 @@ def method(found: Measured) -> Markup:
             "64 moments, 8 random vectors."
         )
     if parts:
-        lines.append(f"In {parts:,} layers that fall into parts, σ2 equals σ1, or nearly, and says no more than that.")
+        lines.append(f"Layers that fall into parts: {parts:,}. There, σ2 equals σ1, or nearly, and says no more than that.")
     if found.whole is not None:
         times = ", ".join(f"{time:g}" for time in HEAT_TIMES[:-1])
         weights = "with the network’s weights" if found.whole.net.weights is not None else "every edge weighs 1"
