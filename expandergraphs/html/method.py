@@ -43,7 +43,9 @@ def method(found: Measured) -> Markup:
             "64 moments, 8 random vectors."
         )
     if parts:
-        lines.append(f"Layers that fall into parts: {parts:,}. There, σ2 equals σ1, or nearly, and says no more than that.")
+        lines.append(
+            f"Layers that fall into parts: {parts:,}. There, σ2 equals σ1, or nearly, and says no more than that."
+        )
     if found.whole is not None:
         times = ", ".join(f"{time:g}" for time in HEAT_TIMES[:-1])
         weights = "with the network’s weights" if found.whole.net.weights is not None else "every edge weighs 1"
