@@ -29,6 +29,7 @@ from expandergraphs.results import Table
 T = TypeVar("T")
 
 KEYS = ("family", "n_left", "n_right", "n_edges", "seed", "degree", "refused")
+_SHOWN = 10  # records in a notebook
 
 
 @dataclass(frozen=True, repr=False)
@@ -223,6 +224,13 @@ class Study:
             if self.records
             else "Study(0 records)"
         )
+
+    def _repr_html_(self) -> str:
+        shown = self.records[:_SHOWN]
+        rows = [["–" if value is None else value for value in record.values()] for record in shown]
+        more = f"and {len(self.records) - len(shown)} more" if len(self.records) > len(shown) else ""
+        headings = self.records[0] if self.records else KEYS
+        return Table.of(repr(self), headings, rows, left=["family"], caption=more)._repr_html_()
 
 
 def study(

@@ -26,9 +26,9 @@ def method(found: Measured) -> Markup:
         )
     elif unsearched:
         lines.append(
-            f"α: the lower end is proved for every layer. Small sets were not searched where a layer has over "
-            f"{SEARCHED_EDGES:,} edges ({unsearched:,} of them): there, a bad set would only show in a low “≥”. A time limit or “thorough” "
-            "searches them too."
+            "α: the lower end is proved for every layer. Small sets were not searched where a layer has over "
+            f"{SEARCHED_EDGES:,} edges ({unsearched:,} of them): there, a bad set would only show in a low “≥”. A time "
+            "limit or “thorough” searches them too."
         )
     else:
         lines.append("α: every layer was searched, without a time limit.")

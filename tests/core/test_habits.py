@@ -320,6 +320,15 @@ def test_networks_in_a_notebook():
     assert len(deep) < 5000
 
 
+def test_studies_in_a_notebook():
+    found = eg.study("random", [4], [1], 12, ["degrees"])
+    html = found._repr_html_()
+    assert len(cells(html)) == 11
+    assert "and 2 more" in html
+    assert cells(html)[0] == list(found.records[0])
+    assert cells(eg.Study(())._repr_html_())[0][:2] == ["family", "n_left"]
+
+
 def test_results_in_a_notebook_are_escaped():
     assert "&lt;b&gt;" in Table.of("<b>", ["<b>"], [["<b>"]], caption="<b>")._repr_html_()
     assert "<b>" not in Table.of("<b>", ["<b>"], [["<b>"]], caption="<b>")._repr_html_()
