@@ -171,7 +171,7 @@ def test_a_large_graph_says_what_was_left_out(tmp_path):
     g = eg.random_regular(1100, 1100, 5, rng=0)
     page = page_of(tmp_path, g)
     assert "proved, not searched" in page.text
-    assert "Small sets were not searched in 1 layers of over 5,000 edges" in page.text
+    assert "Small sets were not searched where a layer has over 5,000 edges (1 of them)" in page.text
     assert "estimated by the kernel polynomial method" in page.text
     interval = json.loads(page.files["report.json"])["graphs"][0]["intervals"]["left"]
     assert interval["upper"] == 5  # of a single vertex: a search would have found better
