@@ -105,7 +105,9 @@ def write_commands(app):
     arguments = [sys.executable, "-m", "typer", "expandergraphs.cli", "utils", "docs", "--name", "expandergraphs"]
     found = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     page = Path(app.srcdir) / "reference/command-line.md"
-    page.write_text(html.unescape(found).replace("# `expandergraphs`", "# The command line", 1))
+    found = html.unescape(found).replace("# `expandergraphs`", "# The command line", 1)
+    found = re.sub(r"^Examples\n-+\n((?:\$ .*\n)+)", r"**Examples**:\n\n```console\n\1```\n", found, flags=re.M)
+    page.write_text(found)
 
 
 def write_modules(app):

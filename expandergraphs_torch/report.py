@@ -4,6 +4,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from expandergraphs_torch.network import network_graph
 from expandergraphs_torch.select import Candidate, candidates
 
 _HOW = "save one by torch.save(model.state_dict(), path)"
+_WEIGHTS = {"weight": "mask", "weight_orig": "weight_mask"}  # and their masks: here, and in torch.nn.utils.prune
+_ZEROS = "no mask: wired where its weight is not 0"
 _ONE_BY_ONE = (
     "Layers are looked at one by one: a unit may be cut off further away, which only the whole network shows. With an "
     "example input the model is read as a whole."
@@ -41,8 +44,8 @@ def report(
 ) -> None:
     """Write a page about a model: what is wrong with its wiring, every layer, spectra, heat, and the data.
 
-    One HTML file that needs no network, no other file and no script. Without an example input, the masks are reported
-    layer by layer, and layers without a mask are counted as dense.
+    One HTML file that needs no network, no other file and no script. Without an example input, layers are reported one
+    by one: by their masks or, where there is none, by the zeros of their weights; those without zeros count as dense.
 
     Parameters
     ----------
@@ -81,6 +84,11 @@ def report(
         raise ValueError(f"{type(model).__name__} has no Linear or convolution to report on")
     if example_input is not None:
         subject = as_subject(network_graph(model, example_input), title)
+        if zeros := [
+            layer.name for layer in layers if not isinstance(layer.module, Masked) and _has_zeros(layer.module)
+        ]:
+            note = f"Weights of 0 without a mask count as edges, of weight 0, in {', '.join(zeros)}."
+            subject = replace(subject, notes=(*subject.notes, note))
     else:
         subject = _one_by_one(layers, title)
     write_page(
@@ -96,15 +104,31 @@ def _one_by_one(layers: list[Candidate], title: str) -> Subject:
         if isinstance(layer.module, Masked):
             graph = layer.module.graph
             graphs.append(Layer(name, graph, detail=f"{layer.kind}{_kernel(shape, graph)}, {layer.module.family}"))
+        elif _has_zeros(layer.module):
+            graph = Layout.of(layer.module).graph(_present(layer.module.weight.detach()))
+            graphs.append(Layer(name, graph, detail=f"{layer.kind}{_kernel(shape, graph)}, {_ZEROS}"))
         else:
             note = f": {layer.obstacle}" if layer.obstacle else ""
             dense.append(Dense(name, *shape[:2], detail=f"{layer.kind}{_kernel(shape)}{note}"))
     return _subject(title, graphs, dense, [])
 
 
+def _has_zeros(module: nn.Module) -> bool:
+    """Tell whether a layer computes with a weight that is 0 somewhere; on the meta device it has no values."""
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, Tensor) and not weight.is_meta and bool((weight == 0).any())
+
+
+def _present(weight: Tensor) -> Tensor:
+    """Return where a weight is not 0, by whole kernels where that says it all."""
+    mask = weight != 0
+    first = mask[(..., *[slice(1)] * (weight.ndim - 2))]
+    return first if bool((mask == first).all()) else mask
+
+
 def _subject(title: str, layers: list[Layer], dense: list[Dense], notes: list[str]) -> Subject:
     if not layers:
-        notes = [*notes, "No layer has a mask: the model is dense, and there is no wiring to measure."]
+        notes = [*notes, "No layer has a mask or a weight of 0: the model is dense, and there is no wiring to measure."]
     by_name = {layer.name: layer.graph for layer in layers}
     return Subject(title, tuple(layers), None, tuple(dense), (*notes, _ONE_BY_ONE), by_name or None)
 
@@ -149,10 +173,13 @@ def checkpoint(path: Path, title: str) -> Subject:
     dense: list[Dense] = []
     for key, weight in state.items():
         name, _, last = key.rpartition(".")
-        if last != "weight" or not isinstance(weight, Tensor) or weight.ndim < 2:
+        if last not in _WEIGHTS or not isinstance(weight, Tensor) or weight.ndim < 2:
             continue
         shape = LayerShape(weight.shape[1], weight.shape[0], tuple(weight.shape[2:]))
-        mask = state.get(f"{name}.mask" if name else "mask")
+        mask = state.get(key.removesuffix(last) + _WEIGHTS[last])
+        masked = isinstance(mask, Tensor)
+        if not masked and (weight == 0).any():
+            mask = _present(weight)
         if isinstance(mask, Tensor):
             layout = Layout(shape)
             if not layout.has_mask_shape(mask.shape):
@@ -160,13 +187,14 @@ def checkpoint(path: Path, title: str) -> Subject:
                     f"{path}: the mask of {name!r} is {tuple(mask.shape)}, its weight {tuple(weight.shape)}"
                 )
             graph = layout.graph(mask != 0)
-            layers.append(Layer(name or "layer", graph, detail=_kernel(shape, graph).removeprefix(", ").strip()))
+            detail = _kernel(shape, graph) if masked else f"{_kernel(shape, graph)}, {_ZEROS}"
+            layers.append(Layer(name or "layer", graph, detail=detail.removeprefix(", ").strip()))
         else:
             dense.append(Dense(name or "layer", *shape[:2], detail=_kernel(shape).strip()))
     notes = [
         "Read from a checkpoint, which does not say what kind of layers these are: weights of two dimensions and more "
-        "without a mask count as dense, embeddings too; a convolution in groups shows the inputs of one group, and a "
-        "transposed one its inputs and outputs exchanged. expandergraphs_torch.report reads the model itself."
+        "without a mask or a 0 count as dense, embeddings too; a convolution in groups shows the inputs of one group, "
+        "and a transposed one its inputs and outputs exchanged. expandergraphs_torch.report reads the model itself."
     ]
     return _subject(title, layers, dense, notes)
 
@@ -174,6 +202,6 @@ def checkpoint(path: Path, title: str) -> Subject:
 def _is_state(entry: Any) -> bool:
     """Tell whether an entry of a checkpoint is a state_dict: weights by name."""
     return isinstance(entry, Mapping) and any(
-        isinstance(key, str) and key.rpartition(".")[2] == "weight" and isinstance(value, Tensor)
+        isinstance(key, str) and key.rpartition(".")[2] in _WEIGHTS and isinstance(value, Tensor)
         for key, value in entry.items()
     )

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from typer.testing import CliRunner
 
 import expandergraphs as eg
@@ -78,7 +79,7 @@ def test_a_dense_model_gets_a_page_that_says_so(tmp_path):
     egt.report(nn.Linear(3, 4), tmp_path / "r.html")
     page = Page(tmp_path / "r.html")
     assert "Nothing to measure: there is no sparse layer." in page.text
-    assert "No layer has a mask: the model is dense" in page.text
+    assert "No layer has a mask or a weight of 0: the model is dense" in page.text
     assert [(row["layer"], row["n_edges"]) for row in rows_of(page)] == [("Linear", "12")]
 
 
@@ -148,3 +149,23 @@ def test_files_that_are_no_checkpoints(tmp_path, capsys):
     refused(r"the mask of '0' is \(2, 2\), its weight \(4, 3\)")
     assert "run" not in capsys.readouterr().out
     assert not (tmp_path / "r.html").exists()
+
+
+def test_zeros_are_a_wiring_without_a_mask(tmp_path):
+    """Baked models, and those of torch.nn.utils.prune, from the model and from their checkpoints."""
+    expected = {name: graph.n_edges for name, graph in egt.topology(small()).items()}
+    baked = egt.bake(small())
+    pruned = nn.Sequential(nn.Linear(20, 10), nn.ReLU(), nn.Linear(10, 5))
+    prune.random_unstructured(pruned[0], "weight", amount=150)
+    for model, edges in ((baked, expected), (pruned, {"0": 50})):
+        egt.report(model, tmp_path / "model.html")
+        torch.save(model.state_dict(), tmp_path / "m.pt")
+        arguments = ["report", str(tmp_path / "m.pt"), "-o", str(tmp_path / "file.html")]
+        assert CliRunner().invoke(cli.app, arguments, catch_exceptions=False).exit_code == 0
+        pages = [Page(tmp_path / name) for name in ("model.html", "file.html")]
+        for page in pages:
+            sparse = {row["layer"]: int(row["n_edges"]) for row in rows_of(page) if row["density"] != "1.0"}
+            assert sparse == edges
+        assert "no mask: wired where its weight is not 0" in pages[0].text
+    egt.report(baked, tmp_path / "whole.html", example_input=EXAMPLE)
+    assert "Weights of 0 without a mask count as edges, of weight 0, in 0, 3." in Page(tmp_path / "whole.html").text
