@@ -122,7 +122,8 @@ def _has_zeros(module: nn.Module) -> bool:
 def _present(weight: Tensor) -> Tensor:
     """Return where a weight is not 0, by whole kernels where that says it all."""
     mask = weight != 0
-    first = mask[(..., *[slice(1)] * (weight.ndim - 2))]
+    corner: tuple[Any, ...] = (..., *[slice(1)] * (weight.ndim - 2))
+    first = mask[corner]
     return first if bool((mask == first).all()) else mask
 
 
