@@ -81,8 +81,10 @@ def picture_of(graphs: Mapping[str, BipartiteGraph | LayeredGraph], kind: str) -
 
     nets = {name: as_net(graph) for name, graph in graphs.items()}
     depths = sorted({len(net.layers) for net in nets.values()})
-    if not nets or kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)} and there must be a graph, got {kind!r}")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if not nets:
+        raise ValueError("at least one graph is needed, got none")
     if kind in _BY_LAYER and len(depths) > 1:
         raise ValueError(f"spectra are compared layer by layer; these networks have {depths} layers of edges")
     if kind == "adjacency":

@@ -49,7 +49,9 @@ def as_family(family: str | Family) -> Family:
         raise ValueError("a RadiX-Net is built as a whole, by radix_net_with or family_net, not layer by layer")
     draw = RANDOM_FAMILIES.get(family) if isinstance(family, str) else family
     if not callable(draw):
-        near = get_close_matches(str(family).lower().replace("-", "_"), FAMILIES, n=1)
+        name = str(family).lower().replace("-", "_")
+        papers = {"xnet": "left_regular", "x_net": "left_regular", "rreg": "regular", "radixnet": "radix"}
+        near = [papers[name]] if name in papers else get_close_matches(name, FAMILIES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"family must be one of {', '.join(FAMILIES)} or a function, got {family!r}{hint}")
 

@@ -291,7 +291,7 @@ def nested(depth, inner):
 def test_entries_that_share_their_bytes_are_refused(tmp_path):
     path = tmp_path / "g.npz"
     path.write_bytes(nested(50, b"\0" * 10**5))
-    assert len(zipfile.ZipFile(path).read("0/indices.npy")) > 10**5  # a proper archive
+    assert zipfile.ZipFile(path).getinfo("0/indices.npy").file_size > 10**5  # newer Pythons refuse to read it, too
     for read in (eg.load, eg.load_graphs):
         assert "its arrays have 5" in outcome(read, path)
 

@@ -318,6 +318,8 @@ def test_infeasible_requests_name_the_nearest_feasible(build, message):
             "was asked for 2 x 2 with 1 edges, and gave",
         ),
         (lambda: as_family("Left-Regulr"), r"got 'Left-Regulr'; did you mean 'left_regular'\?"),
+        (lambda: as_family("X-Net"), r"got 'X-Net'; did you mean 'left_regular'\?"),
+        (lambda: as_family("rreg"), r"did you mean 'regular'\?"),
         (lambda: eg.random_bipartite(4, 4, n_edges=2.5), "n_edges must be an integer, got 2.5"),
         (lambda: eg.random_bipartite("4", 4, n_edges=2), "n_left must be an integer, got '4'"),
         (lambda: eg.random_left_regular(4, 4), "exactly one of degree, n_edges; got none"),

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -178,7 +179,10 @@ def test_a_full_disk_behind_the_standard_output(folder):
 def test_ctrl_c_ends_without_a_word_and_keeps_what_is_done(folder, processes):
     arguments = ["compare", "random", "40", "3", "--measures", "spectrum", "--seeds", 20_000, "-o", "s.csv"]
     command = [*PROGRAM, *map(str, arguments), "--resume", "done.jsonl", "--processes", str(processes)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # which jobs in the background ignore
+    )  # fmt: skip
     done = folder / "done.jsonl"
     while not (done.exists() and done.read_bytes().count(b"\n") > 2) and process.poll() is None:
         time.sleep(0.01)

@@ -163,7 +163,7 @@ def test_pictures_of_several_graphs():
         plotting.picture_of(graphs, "spectrum")
     with pytest.raises(ValueError, match="kind must be"):
         plotting.picture_of(graphs, "heat")
-    with pytest.raises(ValueError, match="there must be a graph"):
+    with pytest.raises(ValueError, match="at least one graph is needed"):
         plotting.picture_of({}, "pattern")
 
 
