@@ -18,6 +18,8 @@ from expandergraphs.layered import LayeredGraph, as_net
 if TYPE_CHECKING:
     import igraph
 
+_WORK = 2**22  # pairs of edges looked at together, for squares
+
 
 @dataclass(frozen=True, eq=False)
 class Distances:
@@ -116,9 +118,26 @@ def girth(graph_or_net: BipartiteGraph | LayeredGraph) -> float:
     >>> girth(BipartiteGraph.from_edges(1, 2, [(0, 0), (0, 1)]))
     inf
     """
+    net = as_net(graph_or_net)
+    if all(t == s + 1 for s, t in net.blocks) and any(map(_has_square, net.blocks.values())):
+        return 4  # without skips there are no triangles
     # No cycle leaves the 2-core, and searching from the vertices of the trees around it takes igraph long.
-    length: float = _undirected(graph_or_net).k_core(2).girth()
+    length: float = _undirected(net).k_core(2).girth()
     return length
+
+
+def _has_square(g: BipartiteGraph) -> bool:
+    """Tell whether two left vertices have two neighbours in common; ends at the first rows where they do."""
+    matrix, across = (part.astype(np.int32) for part in (g.biadjacency, g.T.biadjacency))
+    work = np.cumsum(matrix @ g.right_degrees)
+    start = 0
+    while start < g.n_left:
+        stop = max(start + 1, int(np.searchsorted(work, work[start] + _WORK)))
+        shared = matrix[start:stop] @ across
+        if np.count_nonzero(shared.data > 1) > np.count_nonzero(g.left_degrees[start:stop] > 1):
+            return True
+        start = stop
+    return False
 
 
 def _undirected(graph_or_net: BipartiteGraph | LayeredGraph) -> "igraph.Graph":

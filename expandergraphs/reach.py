@@ -147,15 +147,11 @@ def receptive_fields(net: LayeredGraph | BipartiteGraph) -> ReceptiveFields:
     ReceptiveFields(n_inputs=3, n_outputs=2, receptive=array([1, 2]), projective=array([2, 1, 0]))
     """
     net = as_net(net)
-    starts = np.arange(net.widths[0])
-    receptive, projective = np.zeros(net.widths[-1], dtype=np.int64), np.zeros(starts.size, dtype=np.int64)
-    for part, words in _reached(net, starts):
-        receptive += np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-        for some in _pieces(receptive.size, words):
-            projective[part] += np.count_nonzero(_bits(words[some], starts[part].size), axis=0)
-    for array in (receptive, projective):
-        array.setflags(write=False)
-    return ReceptiveFields(starts.size, receptive.size, receptive, projective)
+    if len(net.widths) == 2:  # a path is an edge
+        receptive, projective = net.layers[0].right_degrees, net.layers[0].left_degrees
+    else:
+        receptive, projective = _sums(net)
+    return ReceptiveFields(projective.size, receptive.size, _read_only(receptive), _read_only(projective))
 
 
 def dead_units(net: LayeredGraph | BipartiteGraph) -> DeadUnits:
@@ -226,12 +222,28 @@ def marks(width: int, starts: NDArray[np.int64]) -> Words:
     return packed.view(np.uint64)
 
 
+def _sums(net: LayeredGraph) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of inputs that each output sees, and of outputs that each input reaches."""
+    receptive, projective = np.zeros(net.widths[-1], dtype=np.int64), np.zeros(net.widths[0], dtype=np.int64)
+    for part, words in _reached(net, np.arange(projective.size)):
+        receptive += np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+        for some in _pieces(receptive.size, words):
+            projective[part] += np.count_nonzero(_bits(words[some], projective[part].size), axis=0)
+    return receptive, projective
+
+
+def batches(net: LayeredGraph, starts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Cut inputs into parts of which the words take at most 32 MiB a layer."""
+    step = 64 * max(1, 2**22 // max(1, *net.widths))
+    return [starts[first : first + step] for first in range(0, max(1, starts.size), step)]
+
+
 def _reached(net: LayeredGraph, starts: NDArray[np.int64]) -> Iterator[tuple[slice, Words]]:
     """Yield parts of `starts`, and for each the words of the outputs."""
-    step = 64 * max(1, 2**22 // max(1, *net.widths))  # 32 MiB of words a layer
-    for start in range(0, starts.size, step):
-        part = slice(start, start + step)
-        yield part, deque(sweep(net, marks(net.widths[0], starts[part]), spread), maxlen=1)[0]
+    done = 0
+    for part in batches(net, starts):
+        yield slice(done, done + part.size), deque(sweep(net, marks(net.widths[0], part), spread), maxlen=1)[0]
+        done += part.size
 
 
 def _pieces(n_rows: int, words: Words) -> Iterator[slice]:

@@ -18,7 +18,7 @@ from expandergraphs.paths import components, is_path_symmetric, n_paths
 from expandergraphs.reach import dead_units, receptive_fields
 from expandergraphs.results import Printable, Table, number
 from expandergraphs.rng import RNG, streams
-from expandergraphs.sensitivity import sensitivity_depth
+from expandergraphs.sensitivity import complete_depth
 from expandergraphs.spectral.density import SpectralDensity, spectral_density
 from expandergraphs.spectral.gap import SpectralGap, spectral_gap
 from expandergraphs.spectral.irregular import IrregularGaps, irregular_gaps
@@ -284,7 +284,7 @@ def _paths(net: LayeredGraph) -> Paths:
         symmetric=is_path_symmetric(net),
         fewest_inputs=float(seen.min()) if seen.size else math.nan,
         mean_inputs=float(seen.mean()) if seen.size else math.nan,
-        depth=sensitivity_depth(net).depth,
+        depth=complete_depth(net),
         dead=dead.n_dead,
         isolated=dead.n_isolated,
     )

@@ -5,8 +5,9 @@ A product of t layers, each d-regular on n + n vertices with second singular val
 at most s2 times as long; so no entry of the product is below ``d^t / n - s2^t``. Random layers need far fewer than this
 worst case.
 
-What each unit of a layer sees is held as bits, n_inputs * width / 8 bytes, for three layers at once and as many more as
-wait for a skip: 65,536 units take 2 GiB.
+What each unit of a layer sees is held as bits, for three layers at once and as many more as wait for a skip:
+`sensitivity_depth` takes inputs in batches of at most 32 MiB a layer, `family_sensitivity_depth`, which draws layers
+until all inputs are seen, n^2 / 8 bytes: 65,536 units take 2 GiB.
 
 .. [1] Prabhu, Varma, Namboodiri. Deep Expander Networks. ECCV 2018, theorem 1.
 """
@@ -14,7 +15,7 @@ wait for a skip: 65,536 units take 2 GiB.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from expandergraphs.errors import GenerationError
 from expandergraphs.generators.family import Family, as_family
 from expandergraphs.layered import LayeredGraph, as_net
 from expandergraphs.paths import sweep
-from expandergraphs.reach import Words, marks, spread
+from expandergraphs.reach import Words, batches, marks, spread
 from expandergraphs.rng import RNG, streams
 from expandergraphs.spectral.gap import singular_values
 
@@ -83,8 +84,7 @@ def sensitivity_depth(net: LayeredGraph | BipartiteGraph) -> SensitivityDepth:
     SensitivityDepth(depth=3, bound=None, n_layers=3)
     """
     net = as_net(net)
-    first, every = _all_inputs(net.widths[0])
-    depth = _first_complete(islice(sweep(net, first, spread), 1, None), every)
+    depth = complete_depth(net)
     layers = net.layers[:depth]
     return SensitivityDepth(depth, _bound(layers), len(layers))
 
@@ -133,7 +133,8 @@ def family_sensitivity_depth(
             f"family_sensitivity_depth({family!r}, {n}, {degree}): degree exceeds n = {n}; the nearest feasible degree "
             f"is {n}"
         )
-    first, every = _all_inputs(n)
+    first = marks(n, np.arange(n))  # what each input sees: itself
+    every = np.bitwise_or.reduce(first, axis=0)
     layers: list[BipartiteGraph] = []
 
     def products() -> Iterator[Words]:
@@ -148,13 +149,23 @@ def family_sensitivity_depth(
     return SensitivityDepth(_first_complete(products(), every), _bound(layers), len(layers))
 
 
-def _all_inputs(n: int) -> tuple[Words, Words]:
-    """Return what each input sees, itself, and what it would be to see them all."""
-    first = marks(n, np.arange(n))
-    return first, np.bitwise_or.reduce(first, axis=0)
+def complete_depth(net: LayeredGraph) -> int | None:
+    """Return the first layer that every batch of inputs reaches as a whole; each takes it as far as it needs."""
+    depth, agreed = 1, 0
+    parts = batches(net, np.arange(net.widths[0]))
+    for part in cycle(parts):
+        first = marks(net.widths[0], part)
+        later = _first_complete(islice(sweep(net, first, spread), depth, None), np.bitwise_or.reduce(first, axis=0))
+        if later is None:
+            return None
+        depth, agreed = (depth, agreed + 1) if later == 1 else (depth + later - 1, 1)
+        if agreed == len(parts):
+            break
+    return depth
 
 
 def _first_complete(layers: Iterable[Words], every: Words) -> int | None:
+    """Return the position, from 1, of the first layer of which every unit sees what is to be seen."""
     complete = (not (every & ~np.bitwise_and.reduce(seen, axis=0)).any() for seen in layers)
     return next((t for t, yes in enumerate(complete, start=1) if yes), None)
 

@@ -1,3 +1,4 @@
+import importlib
 import math
 from itertools import combinations
 
@@ -50,6 +51,14 @@ def test_graphs_agree_with_a_flood(example):
     g = BipartiteGraph.from_edges(*example)
     check_against_a_flood(neighbours, g)
     assert math.isinf(girth(g)) or girth(g) % 2 == 0
+
+
+@given(pairs())
+def test_squares_are_found_in_any_rows(example):
+    g = BipartiteGraph.from_edges(*example)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("expandergraphs.distances"), "_WORK", 1)
+        assert (girth(g) == 4) == bool((np.triu((g.biadjacency.astype(int) @ g.T.biadjacency).toarray(), 1) > 1).any())
 
 
 @given(networks())

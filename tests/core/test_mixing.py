@@ -157,3 +157,16 @@ def test_bad_input_is_refused():
         mixing_discrepancy(3)
     with pytest.raises(ValueError, match="samples must be an integer of at least 0, got -1"):
         mixing_discrepancy(eg.random_regular(8, 8, 2, rng=0), samples=-1)
+
+
+def test_a_vertex_with_more_neighbours_than_small_integers_count():
+    edges = {(0, j) for j in range(40_000)} | {(i, 997 * i * k % 40_000) for i in range(1, 20) for k in range(10)}
+    found = checked(g := BipartiteGraph.from_edges(20, 40_000, sorted(edges)), mixing_discrepancy(g, samples=4, rng=0))
+    assert not found.exact
+
+
+def test_a_start_with_a_ratio_is_always_there(monkeypatch):
+    g = eg.random_regular(20, 20, 19, rng=0)
+    monkeypatch.setattr(mixing, "sparsest", lambda g, weights: (np.zeros(40, dtype=bool), False))
+    monkeypatch.setattr(mixing, "orders", lambda g, rng: [])
+    assert checked(g, mixing_discrepancy(g, samples=0)).ratio > 0

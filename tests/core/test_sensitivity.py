@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import expandergraphs as eg
-from expandergraphs import BipartiteGraph, LayeredGraph
+from expandergraphs import BipartiteGraph, LayeredGraph, sensitivity
 from expandergraphs.sensitivity import SensitivityDepth, family_sensitivity_depth, sensitivity_depth
 from tests.core.strategies import networks
 
@@ -21,6 +22,28 @@ def test_depth_agrees_with_counting_the_paths_to_each_layer(net):
     found = sensitivity_depth(net)
     assert found.depth == expected
     assert found.n_layers == (len(net.widths) - 1 if expected is None else expected)
+
+
+@given(networks(), st.integers(1, 3))
+def test_inputs_in_batches_agree_with_all_at_once(net, size):
+    inputs = np.arange(net.widths[0])
+    with pytest.MonkeyPatch.context() as patch:
+        parts = [inputs[start : start + size] for start in range(0, inputs.size, size)]
+        patch.setattr(sensitivity, "batches", lambda net, starts: parts)
+        in_batches = sensitivity_depth(net)
+    assert in_batches == sensitivity_depth(net)
+
+
+def test_memory_stays_bounded():
+    """All inputs at once would take a GiB a layer."""
+    layers = [eg.random_regular(2**16, 2**16, 2, rng=seed) for seed in range(2)]
+    net = LayeredGraph.from_layers(layers)
+    tracemalloc.start()
+    try:
+        assert sensitivity.complete_depth(net) is None
+        assert tracemalloc.get_traced_memory()[1] < 2**28
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_layer_far_behind_is_seen_through_a_skip_only():
