@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -79,12 +80,12 @@ class GraphReport:
     components: int
     spectrum: SpectralGap
     irregular: IrregularGaps
-    sampled: SampledExpansion | None
-    intervals: Intervals | None
-    mixing: MixingDiscrepancy | None
-    spectral_density: SpectralDensity | None
-    girth: float | None
-    distances: Distances | None
+    sampled: SampledExpansion | None = None
+    intervals: Intervals | None = None
+    mixing: MixingDiscrepancy | None = None
+    spectral_density: SpectralDensity | None = None
+    girth: float | None = None
+    distances: Distances | None = None
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,8 @@ def report(
         Random sets for the sampled expansion, as for `sampled_expansion`.
     rng : None, int, SeedSequence or Generator
         Source of these sets, and of searches; fixed by default, so that a report can be repeated.
-    progress : callable(name), optional
-        Called with the name of each graph before it is measured.
+    progress : callable(step), optional
+        Called before each measure of a graph, with words such as "0 → 1: girth".
 
     Returns
     -------
@@ -224,11 +225,26 @@ def report(
     names = net.names or tuple(str(layer) for layer in range(len(net.widths)))
     graphs = []
     for (s, t), block in net.blocks.items():
-        name = f"{names[s]} → {names[t]}"
-        if progress is not None:
-            progress(name)
-        measurable = max(block.n_left, block.n_right) >= 2
+        name, key = f"{names[s]} → {names[t]}", f"{s}-{t}"
         weights = None if net.weights is None else net.weights[s, t]
+        measures: dict[str, Callable[[], Any]] = {
+            "spectrum": partial(spectral_gap, block),
+            "irregular": partial(irregular_gaps, block, weights),
+        }
+        if max(block.n_left, block.n_right) >= 2:
+            measures["sampled"] = partial(sampled_expansion, block, samples=samples, rng=stream(key))
+        if not quick:
+            measures["intervals"] = partial(_intervals, block, time_limit, stream(f"{key} intervals"))
+            measures["mixing"] = partial(mixing_discrepancy, block, rng=stream(f"{key} mixing"))
+            measures["spectral_density"] = partial(_density, block, stream(f"{key} density"))
+            measures["girth"] = partial(girth, block)
+        if not quick and block.n_left + block.n_right <= MOST_VERTICES:
+            measures["distances"] = partial(distances, block)
+        found = {}
+        for measure, function in measures.items():
+            if progress is not None:
+                progress(f"{name}: {measure.replace('_', ' ')}")
+            found[measure] = function()
         graphs.append(
             GraphReport(
                 name=name,
@@ -239,16 +255,11 @@ def report(
                 left_degrees=degrees_of(block.left_degrees),
                 right_degrees=degrees_of(block.right_degrees),
                 components=components(block).count,
-                spectrum=spectral_gap(block),
-                irregular=irregular_gaps(block, weights),
-                sampled=sampled_expansion(block, samples=samples, rng=stream(f"{s}-{t}")) if measurable else None,
-                intervals=None if quick else _intervals(block, time_limit, stream(f"{s}-{t} intervals")),
-                mixing=None if quick else mixing_discrepancy(block, rng=stream(f"{s}-{t} mixing")),
-                spectral_density=None if quick else _density(block, stream(f"{s}-{t} density")),
-                girth=None if quick else girth(block),
-                distances=None if quick or block.n_left + block.n_right > MOST_VERTICES else distances(block),
+                **found,
             )
         )
+    if progress is not None and not quick:
+        progress("paths")
     return Report(tuple(graphs), net.n_nodes, net.n_edges, components(net).count, None if quick else _paths(net))
 
 

@@ -11,7 +11,9 @@ one side are independent given the other, so a whole side is drawn at a time. At
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,15 +144,23 @@ class _Search:
 def orders(g: BipartiteGraph, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
     """Yield values of the vertices of a connected graph by which to order them."""
     yield np.argsort(csgraph.reverse_cuthill_mckee(g.adjacency, symmetric_mode=True)).astype(float)
+    vectors = _leading(g)
+    yield from vectors
+    yield from rng.standard_normal((_MIXTURES, len(vectors))) @ vectors
+
+
+@lru_cache(maxsize=1)  # edge expansion, conductance and the mixing lemma ask in turn for those of one graph
+def _leading(g: BipartiteGraph) -> NDArray[np.float64]:
+    """Return the leading singular vectors but the first, a row for both sides; none where they do not converge."""
     matrix = normalised_biadjacency(g)
     n = min(matrix.shape)
     count = min(_VECTORS, n - 2)
+    vectors = np.empty((0, sum(matrix.shape)))
     if count > 0:
-        try:
-            left, values, right = svds(matrix, count + 1, tol=1e-3, v0=rng.standard_normal(n), maxiter=300)
-        except ArpackNoConvergence:
-            return
-        vectors = np.vstack([left, right.T])[:, np.argsort(-values)[1:]]
-        vectors /= np.sqrt(np.concatenate([g.left_degrees, g.right_degrees]))[:, None]
-        yield from vectors.T
-        yield from (vectors @ rng.standard_normal((count, _MIXTURES))).T
+        with suppress(ArpackNoConvergence):
+            start = np.random.default_rng(0).standard_normal(n)
+            left, values, right = svds(matrix, count + 1, tol=1e-3, v0=start, maxiter=300)
+            vectors = np.vstack([left, right.T])[:, np.argsort(-values)[1:]].T
+            vectors /= np.sqrt(np.concatenate([g.left_degrees, g.right_degrees]))
+    vectors.setflags(write=False)
+    return vectors

@@ -61,7 +61,7 @@ def test_it_prints_and_converts():
 
 
 def test_it_passes_on_its_time_limit_and_tells_what_it_measures(monkeypatch):
-    limits, names = [], []
+    limits, steps = [], []
 
     def spy(g, *, time_limit, rng):
         limits.append(time_limit)
@@ -69,8 +69,13 @@ def test_it_passes_on_its_time_limit_and_tells_what_it_measures(monkeypatch):
 
     monkeypatch.setattr(sys.modules["expandergraphs.report"], "vertex_expansion", spy)
     net = eg.family_net("regular", [4, 4, 4], degree=2, rng=0)
-    assert eg.report(net, time_limit=9, progress=names.append).graphs[1].name == "1 → 2"
-    assert (limits, names) == ([9, 9], ["0 → 1", "1 → 2"])
+    assert eg.report(net, time_limit=9, progress=steps.append).graphs[1].name == "1 → 2"
+    assert limits == [9, 9]
+    measures = "spectrum", "irregular", "sampled", "intervals", "mixing", "spectral density", "girth", "distances"
+    assert steps == [f"{graph}: {measure}" for graph in ("0 → 1", "1 → 2") for measure in measures] + ["paths"]
+    steps.clear()
+    eg.report(net, quick=True, progress=steps.append)
+    assert steps == [f"{graph}: {measure}" for graph in ("0 → 1", "1 → 2") for measure in measures[:3]]
 
 
 def test_weights_count_where_they_should():
