@@ -21,6 +21,7 @@ from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.layered import LayeredGraph, as_net, packed
 
 _VERSION, _BY_NAME = 1, 2
+_BEGIN = b"PK\x03\x04"  # of a zip file that is not empty
 # What NumPy writes before an array in one dimension. Its own reader evaluates headers as Python's literals.
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([^']*)', 'fortran_order': (?:False|True), 'shape': \((\d{1,18}),\), \} *\n?",
@@ -60,8 +61,7 @@ def write_graphs(file: IO[bytes], graphs: Mapping[str, BipartiteGraph]) -> None:
 
 def read_graphs(file: IO[bytes], limit: int) -> dict[str, BipartiteGraph]:
     """Read graphs by name from a file of `limit` bytes."""
-    with zipfile.ZipFile(file) as archive:
-        _check_sizes(archive, limit)
+    with _opened(file, limit) as archive:
         _check_version(archive, _BY_NAME)
         names = _read_names(archive)
         _check_entries(
@@ -81,8 +81,7 @@ def read_graphs(file: IO[bytes], limit: int) -> dict[str, BipartiteGraph]:
 
 def read_npz(file: IO[bytes], limit: int) -> BipartiteGraph | LayeredGraph:
     """Read a graph or a network from a file of `limit` bytes."""
-    with zipfile.ZipFile(file) as archive:
-        _check_sizes(archive, limit)
+    with _opened(file, limit) as archive:
         return _read(archive)
 
 
@@ -114,20 +113,35 @@ def _read(archive: zipfile.ZipFile) -> BipartiteGraph | LayeredGraph:
     return blocks[0, 1]
 
 
-def _check_sizes(archive: zipfile.ZipFile, limit: int) -> None:
-    """Refuse entries that together are larger than the file: compressed ones, and those that share their bytes."""
+def _opened(file: IO[bytes], limit: int) -> zipfile.ZipFile:
+    """Open an archive; refuse one whose entries are larger than the file: compressed ones, and those that share bytes.
+
+    The table of contents stands at the end, which a file cut off lacks.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile:
+        file.seek(0)
+        begins = file.read(len(_BEGIN)) == _BEGIN
+        raise ValueError("it begins as an .npz file and is cut off" if begins else "it is no .npz file") from None
+    if {"shape.npy", "data.npy"} <= set(archive.namelist()):
+        raise ValueError("it holds a SciPy matrix, which BipartiteGraph.from_biadjacency makes a graph")
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError("its arrays are compressed")
     if (total := sum(entry.file_size for entry in entries)) > limit:
         raise ValueError(f"its arrays have {total} bytes, the file has {limit}")
+    return archive
 
 
 def _check_version(archive: zipfile.ZipFile, expected: int) -> list[int]:
     """Return what the format says behind its version."""
     version, *more = (int(number) for number in _read_array(archive, "format", "i"))
     if version != expected:
-        hint = {_VERSION: "; load reads it", _BY_NAME: "; it holds graphs by name, which load_graphs reads"}
+        hint = {
+            _VERSION: "; load reads it",
+            _BY_NAME: "; it holds graphs by name, which load_graphs reads, and the command report",
+        }
         raise ValueError(f"its format is {version}, where {expected} is needed{hint.get(version, '')}")
     return more
 

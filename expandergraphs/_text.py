@@ -140,7 +140,7 @@ def read_edges(file: IO[bytes], limit: int, sizes: Sizes | None) -> BipartiteGra
     if header:
         sizes = _agreed((int(header[1]), int(header[2])), sizes, limit)
     elif sizes is None:
-        raise ValueError("its first line is not '# n_left n_right': give sizes=(n_left, n_right)")
+        raise ValueError(f"its first line is not '# n_left n_right': give {spelled()}")
     n_edges = int(header[3]) if header and header[3] else None
     rest = b"" if first.startswith(b"#") else first
     pairs, _ = _read_pairs(file, sizes, 0, 2, n_edges, rest)
@@ -166,10 +166,17 @@ def _agreed(stated: Sizes, given: Sizes | None, limit: int) -> Sizes:
     """Return the sizes a file of `limit` bytes states, unless they contradict the caller's or are past belief."""
     stated = check_sizes(*stated)
     if given is not None and stated != given:
-        raise ValueError(f"it states the sizes {stated}, which differ from sizes={given}")
+        raise ValueError(f"it states the sizes {stated}, which differ from those given, {given}")
     if given is None and max(stated) > max(_FEW, limit):
-        raise ValueError(f"it states the sizes {stated} in {limit} bytes; if that is right, confirm by sizes={stated}")
+        raise ValueError(
+            f"it states the sizes {stated} in {limit} bytes; if that is right, confirm by {spelled(*stated)}"
+        )
     return stated
+
+
+def spelled(n_left: object = "n_left", n_right: object = "n_right") -> str:
+    """Write sizes as a caller gives them, and as who uses the command line does."""
+    return f"sizes=({n_left}, {n_right}), in the shell --sizes {n_left}-{n_right}"
 
 
 def _check_count(n_lines: int, stated: int) -> None:

@@ -24,6 +24,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from expandergraphs._checks import as_integer, as_list, edges_of_density, exactly_one
+from expandergraphs._words import did_you_mean
 from expandergraphs.errors import GenerationError
 
 
@@ -147,14 +148,15 @@ def spread(
     (192, 7680)
     """
     if budget not in BUDGETS:
-        raise ValueError(f"budget must be one of {', '.join(BUDGETS)}, got {budget!r}")
+        hint = did_you_mean(str(budget), BUDGETS)
+        raise ValueError(f"budget must be one of {', '.join(BUDGETS)}, got {budget!r}{hint}")
     layers = [_as_shape(layer) for layer in as_list("layers", layers)]
     grids, area = [layer.grid(pattern, block) for layer in layers], block**2
     capacity = [grid.n_pairs for grid in grids]
     given = exactly_one("an edge budget", density=density, degree=degree, n_edges=n_edges)
     if degree is not None:
         if budget != "uniform":
-            raise ValueError(f"a degree decides every layer's edges itself; leave out budget={budget!r}")
+            raise ValueError(f"a degree decides every layer's edges itself; leave out the budget {budget!r}")
         blocks = _in_blocks("degree", degree, block)
         return tuple(min(edges_of_degree(grid, blocks, count), grid.n_pairs) * area for grid in grids)
     total = _in_blocks("n_edges", n_edges, area) if given == "n_edges" else edges_of_density(density, sum(capacity))

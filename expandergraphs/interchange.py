@@ -37,6 +37,7 @@ from expandergraphs._text import (
     read_edges,
     read_matrix_market,
     read_tsv,
+    spelled,
     write_edges,
     write_matrix_market,
     write_tsv,
@@ -84,12 +85,12 @@ def save(path: str | os.PathLike[str], g_or_net: BipartiteGraph | LayeredGraph) 
     # 2 3 1
     0 1
     """
-    path, suffix = _checked(path)
+    path, suffix = check_format(path)
     as_net(g_or_net)
     if suffix != ".npz" and isinstance(g_or_net, LayeredGraph):
         raise ValueError(
-            f"a {suffix} file holds one BipartiteGraph, got a LayeredGraph; a network goes to .npz, its net.layers to "
-            f"one {suffix} file each"
+            f"a {suffix} file holds one BipartiteGraph, got a LayeredGraph; a network goes to .npz, or each of its "
+            f"layers to a {suffix} file"
         )
     with replacing(path) as file:
         if isinstance(g_or_net, LayeredGraph) or suffix == ".npz":
@@ -131,20 +132,20 @@ def load(path: str | os.PathLike[str], *, sizes: Sequence[int] | None = None) ->
     ...     load(f"{folder}/n3-l1.tsv", sizes=(3, 3)).edges.tolist()
     [[0, 2]]
     """
-    path, suffix = _checked(path)
+    path, suffix = check_format(path)
     given = None if sizes is None else tuple(as_integer("each size", size) for size in as_list("sizes", sizes))
     if suffix == ".npz":
         with _reading(path, "is not a graph file written by expandergraphs") as file:
             graph = read_npz(file, path.stat().st_size)
         stated = graph.widths if isinstance(graph, LayeredGraph) else (graph.n_left, graph.n_right)
         if given is not None and given != stated:
-            raise ValueError(f"{path} states the sizes {stated}, which differ from sizes={given}")
+            raise ValueError(f"{path} states the sizes {stated}, which differ from those given, {given}")
         return graph
     if given is not None and len(given) != 2:
-        raise ValueError(f"sizes must be (n_left, n_right), got {given}")
+        raise ValueError(f"sizes must be two, got {given}; give {spelled()}")
     if suffix == ".tsv":
         if given is None:
-            raise ValueError(f"{path}: a .tsv file does not state its sizes; give sizes=(n_left, n_right)")
+            raise ValueError(f"{path}: a .tsv file does not state its sizes; give {spelled()}")
         return _load_tsv(path, check_sizes(*given))[0]
     read, name = (read_matrix_market, "Matrix Market") if suffix == ".mtx" else (read_edges, "an edge list")
     with _reading(path, f"cannot be read as {name}") as file:
@@ -370,11 +371,11 @@ def _reading(path: Path, failure: str) -> Iterator[IO[bytes]]:
             raise ValueError(f"{path} {failure}: {said(error)}") from error
 
 
-def _checked(path: str | os.PathLike[str]) -> tuple[Path, str]:
-    """Return the path, and its suffix without ``.gz``."""
+def check_format(path: str | os.PathLike[str], *others: str) -> tuple[Path, str]:
+    """Return the path, and its suffix without ``.gz``, unless it is neither one of a graph file nor of the others."""
     path = as_path("path", path)
     suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
-    if suffix not in _SUFFIXES:
-        known = ", ".join(_SUFFIXES)
-        raise ValueError(f"the format is chosen by the suffix, which must be one of {known}, got {path.name!r}")
+    if suffix not in (*_SUFFIXES, *others):
+        known, folder = ", ".join((*_SUFFIXES, *others)), ", which is a folder" if path.is_dir() else ""
+        raise ValueError(f"the format is chosen by the suffix, which must be one of {known}, got {path.name!r}{folder}")
     return path, suffix.removesuffix(".gz")

@@ -12,10 +12,12 @@ import typer
 from rich.console import Console
 
 from expandergraphs.cli import compare, demo, graphs, measures, report
+from expandergraphs.cli._ends import Commands, in_words
 
 EXIT_CODES = "Exit codes: 0 done; 1 refused, one line on stderr; 2 wrong usage; 130 Ctrl-C."
 
 app = typer.Typer(
+    cls=Commands,
     help="Expander graphs, their measures, and the sparse networks they make.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -40,7 +42,7 @@ def main() -> None:
         app()
     except (ValueError, OSError, MemoryError) as error:
         Console(stderr=True).print(
-            f"error: {error or 'out of memory'}", style="red", highlight=False, markup=False, soft_wrap=True
+            f"error: {in_words(error)}", style="red", highlight=False, markup=False, soft_wrap=True
         )
         sys.exit(1)
 

@@ -11,7 +11,7 @@ import typer
 
 from expandergraphs import demo as job
 from expandergraphs._files import check_place, replacing
-from expandergraphs.cli._shared import NoProgress, progress_bar, wide_console
+from expandergraphs.cli._shared import NoProgress, check_folder, progress_bar, wide_console
 from expandergraphs.layered import LayeredGraph
 
 INSTALL_TORCH = "training needs the adapter for PyTorch: pip install 'expandergraphs[demo]'"
@@ -33,6 +33,7 @@ def demo(
     $ expandergraphs demo
     $ expandergraphs demo --seeds 2 --epochs 3 -o quick
     """
+    check_folder("--output", output)
     console = wide_console()
     output.mkdir(parents=True, exist_ok=True)
     check_place(output / "results.json")

@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from expandergraphs._files import check_place
-from expandergraphs.cli._shared import NoProgress, Sizes, load_graph, progress_bar
+from expandergraphs.cli._shared import CHECKPOINTS, NoProgress, Sizes, load_graph, progress_bar
 from expandergraphs.html.page import write_page
 from expandergraphs.html.subject import Subject, as_subject
-from expandergraphs.interchange import load_graphs
+from expandergraphs.interchange import check_format, load_graphs
 
-CHECKPOINTS = (".pt", ".pth")
 INSTALL_TORCH = "a checkpoint needs the adapter for PyTorch: pip install 'expandergraphs[torch]'"
 
 
@@ -29,8 +28,9 @@ def report(
     time_limit: Annotated[
         float | None,
         typer.Option(
+            min=0,
             help="Seconds for the vertex expansion of each layer. If left out, layers of up to 5,000 edges are "
-            "searched, and larger ones bounded from below."
+            "searched, and larger ones bounded from below.",
         ),
     ] = None,
     include_graph: Annotated[
@@ -41,7 +41,7 @@ def report(
         ),
     ] = None,
     sizes: Sizes = None,
-    seed: Annotated[int, typer.Option(help="Seed of searches and samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of searches and samples.")] = 0,
     no_progress: NoProgress = False,
 ) -> None:
     """Write a web page about a graph or a network: what is wrong with it, every layer, spectra, heat, the data.
@@ -66,6 +66,7 @@ def report(
 
 
 def _subject(file: Path, sizes: str | None, title: str) -> Subject:
+    check_format(file, *CHECKPOINTS)
     if file.suffix in CHECKPOINTS:
         if sizes is not None:
             raise ValueError(f"--sizes is for graph files that do not state them, {file.name} does")

@@ -1,13 +1,13 @@
 """The families by name, for whoever lets a user choose one: the command line, studies, the adapter for PyTorch."""
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 
 from expandergraphs._checks import as_integer, as_list
+from expandergraphs._words import did_you_mean
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.budget import LayerShape, edges_of_degree, spread
 from expandergraphs.errors import GenerationError
@@ -28,6 +28,7 @@ RANDOM_FAMILIES: dict[str, Family] = {
     "regular": lambda n_left, n_right, n_edges, rng: random_regular(n_left, n_right, n_edges=n_edges, rng=rng),
 }
 FAMILIES = (*RANDOM_FAMILIES, "radix")
+IN_PAPERS = {"XNet": "left_regular", "X-Net": "left_regular", "RReg": "regular", "RadiX-Net": "radix"}
 
 
 def as_family(family: str | Family) -> Family:
@@ -49,10 +50,7 @@ def as_family(family: str | Family) -> Family:
         raise ValueError("a RadiX-Net is built as a whole, by radix_net_with or family_net, not layer by layer")
     draw = RANDOM_FAMILIES.get(family) if isinstance(family, str) else family
     if not callable(draw):
-        name = str(family).lower().replace("-", "_")
-        papers = {"xnet": "left_regular", "x_net": "left_regular", "rreg": "regular", "radixnet": "radix"}
-        near = [papers[name]] if name in papers else get_close_matches(name, FAMILIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(str(family), FAMILIES, IN_PAPERS)
         raise ValueError(f"family must be one of {', '.join(FAMILIES)} or a function, got {family!r}{hint}")
 
     def checked(n_left: int, n_right: int, n_edges: int, rng: np.random.Generator) -> BipartiteGraph:
@@ -170,8 +168,7 @@ def family_net(
         if degree is not None and edges_of_degree(shape, degree, degree_count(family)) > shape.n_pairs:
             largest = shape.n_right if degree_count(family) == "left" else min(shape.n_left, shape.n_right)
             raise GenerationError(
-                f"family_net({family!r}, {list(sizes)}, degree={degree}): the layer {shape.n_left} x {shape.n_right} "
-                f"holds a degree of at most {largest}"
+                f"the layer {shape.n_left} x {shape.n_right} holds a degree of at most {largest}, got {degree}"
             )
     counts = spread(shapes, density=density, degree=degree, n_edges=n_edges, budget=budget, count=degree_count(family))
     if family == "radix":

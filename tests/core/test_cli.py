@@ -75,16 +75,19 @@ def test_json_has_null_for_what_is_not_a_number(tmp_path):
         (["generate", "regular", "4-4", "--degree", "5", "-o", "g.npz"], "4 x 4 holds a degree of at most 4"),
         (["generate", "regular", "4-4", "--edges", "17", "-o", "g.npz"], "exceeds the 16 pairs"),
         (["generate", "regular", "4x4", "--degree", "2", "-o", "g.npz"], "sizes must be integers separated by '-'"),
-        (["generate", "regular", "4-4", "-o", "g.npz"], "exactly one of density, degree, n_edges; got none"),
+        (
+            ["generate", "regular", "4-4", "-o", "g.npz"],
+            "generate needs exactly one of --density, --degree, --edges; got none",
+        ),
         (["generate", "ramanujan", "4-4", "--degree", "2", "-o", "g.npz"], "one of random, left_regular"),
         (["generate", "regular", "4-4", "--degree", "2", "-o", "g.xyz"], "suffix"),
         (["generate", "regular", "4-4", "--systems", "2,2", "-o", "g.npz"], "--systems"),
         (["generate", "radix", "4-4", "--multipliers", "1,1", "-o", "g.npz"], "--multipliers goes with --systems"),
         (["generate", "random", "1000000000000-1", "--edges", "0", "-o", "g.npz"], "allocate"),
-        (["plot", "missing.npz", "-o", "p.png"], "No such file"),
-        (["convert", "missing.npz", "-o", "g.mtx"], "No such file"),
+        (["plot", "missing.npz", "-o", "p.png"], "error: there is no file missing.npz\n"),
+        (["convert", "missing.npz", "-o", "g.mtx"], "error: there is no file missing.npz\n"),
         (["generate", "radix", "-", "--systems", "2,2", "-o", "g.npz"], "from --multipliers, which is missing"),
-        (["measure", "missing.npz"], "No such file"),
+        (["measure", "missing.npz"], "error: there is no file missing.npz\n"),
     ],
 )
 def test_errors_are_one_line(tmp_path, monkeypatch, arguments, message, capsys):
@@ -230,17 +233,20 @@ def test_compare_shows_what_was_measured(tmp_path, measures, show, title):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"families": "regulr"}, "families must be of"),
-        ({"sizes": "8-8-8"}, r"each size must be n or \(n_left, n_right\), got \[8, 8, 8\]"),
+        ({"families": "regulr"}, r"each family must be one of .*, radix, got 'regulr'; did you mean 'regular'\?$"),
+        ({"families": "RReg"}, r"got 'RReg'; did you mean 'regular'\?$"),
+        ({"sizes": "8-8-8"}, "each size must be one number or two, such as 64 or 784-300; got '8-8-8'"),
         ({"-o": "s.xls"}, "got the suffix '.xls'"),
         ({"-o": "missing/s.csv"}, "s.csv cannot be written: there is no folder missing"),
-        ({"--show": "left_beta"}, "no numbers named 'left_beta'; there are .*, left_alpha,"),
+        ({"--show": "left_beta"}, "--show: .* no numbers named 'left_beta'; there are .*, left_alpha,"),
+        ({"--show": "sigma_2"}, r"; did you mean 'sigma2'\?$"),
         ({"--measures": "spectrum", "--show": "left_alpha"}, "no numbers named 'left_alpha'"),
-        ({"--measures": "spectrum,colour"}, "measures must be of"),
+        ({"--measures": "spectrum,colour"}, "each of --measures must be one of degrees, .*, sampled, got 'colour'$"),
+        ({"--measures": "spectra"}, r"got 'spectra'; did you mean 'spectrum'\?$"),
         ({"--measures": "spectrum", "--time-limit": 5}, "--time-limit is for the measure expansion"),
-        ({"--time-limit": -1}, "time_limit must be None or a number of seconds"),
         ({"--pictures": "file"}, "--pictures needs a folder, and file is a file"),
-        ({"--resume": "missing/r.jsonl"}, "No such file or directory: 'missing/r.jsonl'"),
+        ({"--pictures": "file/p"}, "--pictures needs a folder, and file is a file"),
+        ({"--resume": "missing/r.jsonl"}, "missing/r.jsonl cannot be written: there is no folder missing"),
     ],
 )
 def test_compare_refuses_before_it_measures(tmp_path, monkeypatch, changed, message):
@@ -258,8 +264,24 @@ def test_compare_refuses_before_it_measures(tmp_path, monkeypatch, changed, mess
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_compare_says_why_there_is_no_graph(tmp_path):
-    result = run("compare", "radix", "8", "3", "-o", tmp_path / "s.csv", "--pictures", tmp_path / "none")
+def test_compare_refuses_where_there_is_no_graph_at_all(tmp_path):
+    options = ["-o", tmp_path / "s.csv", "--pictures", tmp_path / "none"]
+    with pytest.raises(ValueError, match=r"^no graph can be measured: 80 edges exceed the 64 pairs of 8 x 8;") as stop:
+        run("compare", "random,radix", "8,9", "10,17", *options)
+    assert str(stop.value).endswith("; 90 edges exceed the 81 pairs of 9 x 9; and 1 more")
+    with pytest.raises(ValueError, match=r"the nearest feasible numbers of edges: 16 and 32$"):
+        run("compare", "radix", "8", "3", *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compare_says_what_it_leaves_out(tmp_path):
+    arguments = ["compare", "random,radix", "8", "3,4,9", "--seeds", 2, "-o", tmp_path / "s.csv"]
+    result = run(*arguments, "--measures", "degrees")
     assert result.exit_code == 0
     assert "no first layer of a RadiX-Net" in result.output
-    assert list((tmp_path / "none").iterdir()) == []
+    assert "6 of 12 graphs do not exist and are left out; the table says why\n" in result.output
+    refused = json.loads(run(*arguments, "--measures", "degrees", "--json").output)["refused"]
+    assert [(cell["family"], cell["n_edges"]) for cell in refused] == [("radix", 24), ("random", 72), ("radix", 72)]
+    assert refused[1]["refused"] == "72 edges exceed the 64 pairs of 8 x 8"
+    whole = run("compare", "random", "8", "3", *arguments[4:], "--measures", "degrees")
+    assert "left out" not in whole.output

@@ -5,10 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import expandergraphs as eg
 from expandergraphs import cli
+from expandergraphs.cli import measures
 
 
 @pytest.fixture
@@ -55,11 +57,24 @@ def test_its_options_reach_the_measure(files):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--times", "soon"], "--times must be numbers, 'saturated', or FIRST..LAST above 0, got 'soon'"),
+        (
+            ["--times", "soon"],
+            "--times must be numbers of at least 0, 'saturated', or FIRST..LAST above 0, got 'soon'$",
+        ),
+        (["--times", "1,saturation"], r"got 'saturation'; did you mean 'saturated'\?$"),
         (["--times", "0..1"], "--times must be numbers"),
         (["--times", "1,2..x"], "--times must be numbers"),
-        (["--times", "-1"], "times must be numbers of at least 0"),
-        (["--laplacian", "signless"], "laplacian must be one of"),
+        (["--times", "1..2..3"], "--times must be numbers"),
+        (["--times", "1..nan"], "--times must be numbers"),
+        (["--times", "1..saturated"], "LAST above 0, got '1..saturated'$"),
+        (["--times", "-1"], "--times must be numbers of at least 0"),
+        (["--times", "nan"], "--times must be numbers of at least 0"),
+        (
+            ["--laplacian", "signless"],
+            "--laplacian must be one of combinatorial, random_walk, symmetric, got 'signless'$",
+        ),
+        (["--laplacian", "randomwalk"], r"did you mean 'random_walk'\?$"),
+        (["--sources", "1,2,1"], "--sources names node 1 twice"),
         (["--sources", "99"], "sources must be nodes in 0..25"),
     ],
 )
@@ -80,8 +95,75 @@ def test_pictures(files, tmp_path):
 def test_an_animation_of_one_network(files, tmp_path):
     assert run(files[1][1], "--times", "0,1", "--plot", tmp_path / "heat.gif").exit_code == 0
     assert (tmp_path / "heat.gif").read_bytes().startswith(b"GIF8")
-    with pytest.raises(ValueError, match=r"two\.gif can show one network, got 2"):
-        run(*files[1], "--plot", tmp_path / "two.gif")
+    moving = eg.radix_net([[2, 2]], [1, 1, 1])
+    eg.save(tmp_path / "small.npz", moving)
+    run(tmp_path / "small.npz", "--times", "0,1", "--plot", tmp_path / "CAPITALS.GIF")
+    with Image.open(tmp_path / "CAPITALS.GIF") as picture:
+        assert picture.n_frames == 2
+
+
+def test_what_cannot_be_animated_is_refused_before_anything_is_computed(files, tmp_path, monkeypatch):
+    def computed(*_, **__):
+        raise AssertionError("this was for nothing")
+
+    for name in ("compare_heat", "heat_signature", "heat_gif"):
+        monkeypatch.setattr(f"expandergraphs.cli.measures.{name}", computed)
+    eg.save(tmp_path / "wide.npz", eg.random_regular(101, 101, 2, rng=0))
+    with pytest.raises(ValueError, match="layers of at most 100 nodes can be drawn node by node, got 101"):
+        run(tmp_path / "wide.npz", "--plot", tmp_path / "wide.gif")
+    for suffix in ("gif", "GIF"):
+        with pytest.raises(ValueError, match=rf"two\.{suffix} can show one network, got 2"):
+            run(*files[1], "--plot", tmp_path / f"two.{suffix}")
+
+
+def test_networks_that_do_not_correspond_are_named(files, tmp_path):
+    eg.save(tmp_path / "other.npz", eg.family_net("random", [12, 9, 6], density=1))
+    with pytest.raises(ValueError, match=r"dense\.npz has 26 of them, .*other\.npz has 27"):
+        run(*files[1], tmp_path / "other.npz")
+    with pytest.raises(ValueError, match=r"thin\.npz is named twice"):
+        run(*files[1], files[1][1])
+
+
+def test_equal_names_in_other_folders_are_told_apart(files, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    for name, net in files[0].items():
+        eg.save(tmp_path / "other" / f"{name}.npz", net)
+    drawn = []
+    monkeypatch.setattr(
+        measures, "plot_heat_distance", lambda distances, times, ax: drawn.append(list(distances)) or ax
+    )
+    run(*files[1], tmp_path / "other" / "thin.npz", "--plot", tmp_path / "heat.png")
+    assert drawn == [[files[1][1], str(tmp_path / "other" / "thin.npz")]]
+    run(*files[1], "--plot", tmp_path / "heat.png")
+    assert drawn[1:] == [["thin"]]
+
+
+def rows(output):
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if line.startswith("│")]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_of_many_times_a_table_shows_ten_and_says_so(files, alone):
+    paths = files[1][1:] if alone else files[1]
+    shown = [row for row in rows(run(*paths, "--times", "0.01..10,saturated").output) if "=" in row[0]]
+    everything = run(*paths, "--times", "0.01..10,saturated").output
+    assert len(shown) == 9
+    assert (shown[0][0], "saturated" in everything) == ("t = 0.01", True)
+    assert "10 of 61 times; --json prints all of them\n" in everything
+    few = run(*paths, "--times", ",".join(map(str, range(1, 21)))).output
+    assert "t = 20" in few
+    assert "--json" not in few
+    exact = run(*paths, "--times", f"0.01,{shown[4][0].removeprefix('t = ')}").output
+    assert shown[4][-1] in exact
+
+
+def test_the_mean_heat_of_each_layer_is_in_the_json_of_a_single_network(files):
+    net, path = files[0]["thin"], files[1][1]
+    found = json.loads(run(path, "--times", "0.5,saturated", "--json").output)
+    values = eg.heat_signature(net, [0.5, math.inf]).values
+    expected = [layer.mean(axis=1) for layer in (values[:, :12], values[:, 12:21], values[:, 21:])]
+    np.testing.assert_allclose(found["mean_heat"], expected)
+    assert "mean_heat" not in json.loads(run(*files[1], "--json").output)
 
 
 def test_one_network_alone_is_measured(files):

@@ -126,12 +126,13 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_done(folde
     (folder / "file").touch()
 
     def message(place):
-        with pytest.raises(OSError) as stop:  # noqa: PT011
+        with pytest.raises((OSError, ValueError)) as stop:
             invoke(*(argument.format(place) for argument in arguments))
         return str(stop.value)
 
     demonstrates = arguments[0] == "demo"  # which makes its folder
-    assert ("Not a directory" in message("file/x")) if demonstrates else ("there is no folder" in message("file/x"))
+    needed = "--output needs a folder, and file is a file" if demonstrates else "there is no folder"
+    assert needed in message("file/x")
     if not demonstrates:
         (folder / arguments[-1].format("folder")).mkdir()
         assert "Is a directory" in message("folder")
@@ -163,7 +164,7 @@ def test_a_full_disk_leaves_what_was_there(folder, arguments):
     # The system's answer to a file that grows beyond the limit stands for that of a full disk.
     result = run(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)))
     assert result.returncode == 1
-    assert result.stderr.decode() == f"error: [Errno 27] File too large: '{there}'\n"
+    assert result.stderr.decode() == f"error: {there}: File too large\n"
     assert result.stdout == b""
     assert there.read_text() == "before"
     assert sorted(folder.iterdir()) == before
@@ -172,11 +173,11 @@ def test_a_full_disk_leaves_what_was_there(folder, arguments):
 def test_a_full_disk_behind_the_standard_output(folder):
     with open("/dev/full", "wb") as full:
         result = subprocess.run([*PROGRAM, "measure", "g.npz", "--quick"], stdout=full, stderr=subprocess.PIPE)
-    assert (result.returncode, result.stderr) == (1, b"error: [Errno 28] No space left on device\n")
+    assert (result.returncode, result.stderr) == (1, b"error: No space left on device\n")
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_ctrl_c_ends_without_a_word_and_keeps_what_is_done(folder, processes):
+def test_ctrl_c_ends_in_a_line_and_keeps_what_is_done(folder, processes):
     arguments = ["compare", "random", "40", "3", "--measures", "spectrum", "--seeds", 20_000, "-o", "s.csv"]
     command = [*PROGRAM, *map(str, arguments), "--resume", "done.jsonl", "--processes", str(processes)]
     process = subprocess.Popen(
@@ -188,7 +189,8 @@ def test_ctrl_c_ends_without_a_word_and_keeps_what_is_done(folder, processes):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
     output, errors = process.communicate()
-    assert (process.returncode, output, errors) == (130, b"", b"")
+    line = b"interrupted; done.jsonl keeps what is finished, and the same command goes on from there\n"
+    assert (process.returncode, output, errors) == (130, b"", line)
     assert not (folder / "s.csv").exists()
     assert all(json.loads(line) for line in done.read_bytes().splitlines())
 

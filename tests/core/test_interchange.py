@@ -1,10 +1,12 @@
 import os
 import pickle
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
+from scipy import sparse
 
 import expandergraphs as eg
 from expandergraphs import LayeredGraph
@@ -37,7 +39,7 @@ def test_graphs_by_name(tmp_path, names):
     loaded = eg.load_graphs(path)
     assert loaded == graphs
     assert list(loaded) == names
-    with pytest.raises(ValueError, match="which load_graphs reads"):
+    with pytest.raises(ValueError, match="which load_graphs reads, and the command report"):
         eg.load(path)
 
 
@@ -176,17 +178,32 @@ def test_a_header_that_claims_too_much_is_not_believed(tmp_path):
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "g.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"g.npz is not a graph file"):
+    with pytest.raises(ValueError, match=r"g.npz is not a graph file .*: it is no .npz file$"):
         eg.load(path)
+
+
+@pytest.mark.parametrize("save", [sparse.save_npz, partial(sparse.save_npz, compressed=False)])
+def test_a_scipy_matrix_is_recognised(tmp_path, save):
+    save(tmp_path / "b.npz", sparse.csr_array(np.eye(3)))
+    with pytest.raises(
+        ValueError, match=r"it holds a SciPy matrix, which BipartiteGraph\.from_biadjacency makes a graph"
+    ):
+        eg.load(tmp_path / "b.npz")
+
+
+def test_a_folder_is_named_one(tmp_path):
+    (tmp_path / "net").mkdir()
+    with pytest.raises(ValueError, match=r"got 'net', which is a folder$"):
+        eg.load(tmp_path / "net")
 
 
 def test_every_truncation_is_noticed(tmp_path):
     path = tmp_path / "g.npz"
     eg.save(path, g99)
     whole = path.read_bytes()
-    for length in range(0, len(whole), 37):
+    for length in (*range(4, len(whole), 37), len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="not a graph file"):
+        with pytest.raises(ValueError, match=r"not a graph file .*: it begins as an \.npz file and is cut off$"):
             eg.load(path)
 
 
@@ -248,11 +265,13 @@ def test_sizes_are_given_where_they_are_needed_and_agree_where_they_are_stated(t
         path = tmp_path / f"g{suffix}"
         eg.save(path, g)
         if suffix.startswith(".tsv"):
-            with pytest.raises(ValueError, match=r"does not state its sizes; give sizes=\(n_left, n_right\)"):
+            with pytest.raises(
+                ValueError, match=r"does not state its sizes; give sizes=\(n_left, n_right\), in the shell --sizes"
+            ):
                 eg.load(path)
             assert eg.load(path, sizes=(9, 9)).edges.tolist() == g.edges.tolist()
         else:
-            with pytest.raises(ValueError, match=r"states the sizes \(3, 4\), which differ from sizes=\(4, 3\)"):
+            with pytest.raises(ValueError, match=r"states the sizes \(3, 4\), which differ from those given, \(4, 3\)"):
                 eg.load(path, sizes=(4, 3))
         assert eg.load(path, sizes=np.array([3, 4])) == g
         for wrong, message in [
@@ -261,7 +280,9 @@ def test_sizes_are_given_where_they_are_needed_and_agree_where_they_are_stated(t
             ((3, 4.0), "each size must be an integer, got 4.0"),
             (
                 (3, 4, 5),
-                r"differ from sizes=" if suffix == ".npz" else r"sizes must be \(n_left, n_right\), got \(3, 4, 5\)",
+                r"differ from those given"
+                if suffix == ".npz"
+                else r"sizes must be two, got \(3, 4, 5\); give sizes=\(",
             ),
         ]:
             with pytest.raises(ValueError, match=message):
