@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from expandergraphs._words import did_you_mean
 from expandergraphs.bipartite import BipartiteGraph, check_graph
 from expandergraphs.layered import LayeredGraph, as_net
 
@@ -107,4 +108,4 @@ def heat_weights(net: LayeredGraph) -> sparse.csr_array:
 def check_kind(kind: str) -> None:
     """Raise ``ValueError`` unless a Laplacian has this name."""
     if kind not in KINDS:
-        raise ValueError(f"laplacian must be one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"laplacian must be one of {', '.join(KINDS)}, got {kind!r}{did_you_mean(str(kind), KINDS)}")

@@ -1,7 +1,6 @@
 """Pruning a whole model by a criterion: scores for all weights, the largest of them kept, in exact numbers."""
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from expandergraphs._checks import as_integer
+from expandergraphs._words import did_you_mean
 from expandergraphs.budget import PATTERNS, spread
 from expandergraphs.rng import RNG, streams
 from expandergraphs_torch.criteria import CRITERIA, Loss, Masks, Scores, Scoring
@@ -195,8 +195,7 @@ def _as_criterion(criterion: Any) -> tuple[Callable[[Scoring, Masks], Scores], s
     if isinstance(criterion, str) and criterion in CRITERIA:
         return CRITERIA[criterion], criterion
     if isinstance(criterion, str) or not callable(criterion):
-        near = get_close_matches(str(criterion).lower(), CRITERIA, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(str(criterion), CRITERIA)
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)} or a function, got {criterion!r}{hint}")
 
     def score(scoring: Scoring, masks: Masks) -> Scores:
