@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
-LOADED = {("link", "href"), ("script", "src"), ("img", "src"), ("source", "src"), ("iframe", "src")}
-NAVIGATION = {"canonical", "search", "author", "index", "next", "prev", "top", "copyright"}  # links that load nothing
+LOADED = {("link", "href")} | {(tag, "src") for tag in ("script", "img", "source", "iframe")}
+# links that load nothing
+NAVIGATION = {"canonical", "search", "author", "index", "next", "prev", "top", "copyright"}
 
 
 class Page(HTMLParser):
@@ -35,17 +36,25 @@ class Page(HTMLParser):
 def problems(root: Path) -> list[str]:
     """Return a line for each link that leads nowhere, and each file that would come from elsewhere."""
     pages = {
-        path.resolve(): Page(path.read_text()) for path in sorted(root.rglob("*.html")) if "_static" not in path.parts
+        path.resolve(): Page(path.read_text())
+        for path in sorted(root.rglob("*.html"))
+        if "_static" not in path.parts
     }
     found = []
     for path, page in pages.items():
         name = path.relative_to(root.resolve())
-        found += [f"{name}: loads {link}" for link in sorted(page.loaded) if urlsplit(link).scheme not in ("", "data")]
+        found += [
+            f"{name}: loads {link}"
+            for link in sorted(page.loaded)
+            if urlsplit(link).scheme not in ("", "data")
+        ]
         for link in sorted(page.links):
             address, fragment = urldefrag(link)
             if urlsplit(link).scheme or urlsplit(link).netloc:
                 continue
-            target = (path.parent / unquote(urlsplit(address).path)).resolve() if address else path
+            target = (
+                (path.parent / unquote(urlsplit(address).path)).resolve() if address else path
+            )
             target = target / "index.html" if target.is_dir() else target
             if not target.is_file():
                 found.append(f"{name}: no file {link}")

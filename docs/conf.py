@@ -14,7 +14,7 @@ from numpydoc.xref import DEFAULT_LINKS
 
 import expandergraphs
 import expandergraphs_torch
-from tests.torch import torchvision_shim  # noqa: F401 examples import torchvision, beside any build of torch
+from tests.torch import torchvision_shim  # noqa: F401 examples import torchvision
 
 project = "expandergraphs"
 author = "The expandergraphs developers"
@@ -33,11 +33,19 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "gallery/*", "tutorials/*", "auto_*/*.ipynb", "auto_*/*.py"]
+exclude_patterns = [
+    "_build",
+    "_templates",
+    "gallery/*",
+    "tutorials/*",
+    "auto_*/*.ipynb",
+    "auto_*/*.py",
+]
 suppress_warnings = ["myst.header"]  # records skip levels
 nitpicky = True
 default_role = "py:obj"
-nitpick_ignore_regex = [("py:obj", ".*")]  # what single quotes and types name need not be documented here
+# what single quotes and types name need not be documented here
+nitpick_ignore_regex = [("py:obj", ".*")]
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -53,13 +61,18 @@ numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = {
     name: name for name in DEFAULT_LINKS
 } | {  # no links into other sites, which had to be asked first
-    name: f"{module.__name__}.{name}" for module in (expandergraphs, expandergraphs_torch) for name in module.__all__
+    name: f"{module.__name__}.{name}"
+    for module in (expandergraphs, expandergraphs_torch)
+    for name in module.__all__
 }
 numpydoc_class_members_toctree = False
 
 sphinx_gallery_conf = {
     "examples_dirs": ["gallery", "tutorials"],
-    "subsection_order": [*(f"gallery/{section}" for section in ("graphs", "networks", "heat", "models")), "*"],
+    "subsection_order": [
+        *(f"gallery/{section}" for section in ("graphs", "networks", "heat", "models")),
+        "*",
+    ],
     "gallery_dirs": ["auto_gallery", "auto_tutorials"],
     "filename_pattern": r"plot_\w+\.py$",
     "abort_on_example_error": True,
@@ -102,11 +115,23 @@ def copy_records(app):
 
 def write_commands(app):
     """Write the page of the command line from the command line itself."""
-    arguments = [sys.executable, "-m", "typer", "expandergraphs.cli", "utils", "docs", "--name", "expandergraphs"]
-    found = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    arguments = [
+        sys.executable,
+        "-m",
+        "typer",
+        "expandergraphs.cli",
+        "utils",
+        "docs",
+        "--name",
+        "expandergraphs",
+    ]
+    found = subprocess.run(
+        arguments, check=True, capture_output=True, text=True, cwd=ROOT
+    ).stdout
     page = Path(app.srcdir) / "reference/command-line.md"
     found = html.unescape(found).replace("# `expandergraphs`", "# The command line", 1)
-    found = re.sub(r"^Examples\n-+\n((?:\$ .*\n)+)", r"**Examples**:\n\n```console\n\1```\n", found, flags=re.M)
+    heading, block = r"^Examples\n-+\n((?:\$ .*\n)+)", r"**Examples**:\n\n```console\n\1```\n"
+    found = re.sub(heading, block, found, flags=re.M)
     page.write_text(found)
 
 
@@ -114,7 +139,9 @@ def write_modules(app):
     """Write the list of all modules from the first lines of their docstrings."""
     lines = []
     for package in ("expandergraphs", "expandergraphs_torch"):
-        for path in sorted((ROOT / package).rglob("*.py"), key=lambda path: (path.parent, path.name)):
+        for path in sorted(
+            (ROOT / package).rglob("*.py"), key=lambda path: (path.parent, path.name)
+        ):
             first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
             lines += [f"`{path.relative_to(ROOT)}`", f": {first}", ""]
     (Path(app.srcdir) / "reference/modules.txt").write_text("\n".join(lines))

@@ -7,7 +7,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EACCES, EINVAL, EISDIR
+from errno import EACCES, EAGAIN, EINVAL, EISDIR, ELOOP
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,8 +24,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     It is written beside `path` under another name; where anything fails it is removed, and `path` is as it was. A link
     stays a link, and a file that is replaced hands on its mode. A name that ends in ``.gz`` is compressed.
     """
-    path = path.resolve()
-    check_place(path)
+    path = check_place(path)
     unfinished = unfinished_name(path)
     try:
         with creating(unfinished, compressed=path.suffix == ".gz") as file:
@@ -40,14 +39,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def check_place(path: Path) -> None:
-    """Refuse a place where no file can be written, as far as can be told beforehand."""
+def check_place(path: Path) -> Path:
+    """Return where a path leads, through links; refuse what cannot be written, as far as can be told beforehand."""
+    asked, path = path, Path(os.path.realpath(path))
+    if path.is_symlink():
+        raise OSError(ELOOP, os.strerror(ELOOP), os.fspath(asked))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.is_dir():
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR), os.fspath(path))
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(EACCES, os.strerror(EACCES), os.fspath(path.parent))
+    for place in (path.parent, path):  # the name of a protected file could be taken all the same
+        if place.exists() and not os.access(place, os.W_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES), os.fspath(place))
+    return path
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
@@ -112,7 +116,7 @@ def filling(folder: Path) -> Iterator[Path]:
     ValueError
         If `folder` is there and is not an empty folder.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} must be a new or an empty folder, so that no two networks are mixed")
     unfinished = unfinished_name(folder)
@@ -126,6 +130,24 @@ def filling(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def hold(file: IO[bytes]) -> None:
+    """Lock an open file until it is closed, or raise ``BlockingIOError`` where another holds it.
+
+    Does nothing where there are no locks, as on Windows and in some file systems of clusters.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        said = "another study is writing it; wait until that is done, or give another path"
+        raise BlockingIOError(EAGAIN, said, file.name) from None
+    except OSError:
+        pass
 
 
 def as_path(name: str, path: Any) -> Path:

@@ -11,13 +11,13 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import astuple
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from expandergraphs._files import check_regular
+from expandergraphs._files import check_regular, hold
 from expandergraphs._study_graphs import Cell, Measure, Record, described, is_value, measure_cell
 from expandergraphs.generators.family import Family
 
@@ -39,15 +39,15 @@ def run(
     progress: Callable[[int, int], object] | None,
 ) -> list[Record]:
     """Return the records of all cells, in their order; those kept at `path` are not measured again."""
-    kept = None if path is None else Journal(path, families, measures)
-    found = {cell: kept.found[cell] for cell in cells if cell in kept.found} if kept else {}
-    missing = [cell for cell in cells if cell not in found]
-    if found:
-        logger.info("%d of %d records are taken from %s", len(found), len(cells), path)
-    if progress is not None:
-        progress(len(found), len(cells))
-    with closing(_measured(missing, families, measures, processes)) as results:
-        for cell, record in results:
+    with ExitStack() as open_files:
+        kept = None if path is None else open_files.enter_context(closing(Journal(path, families, measures)))
+        found = {cell: kept.found[cell] for cell in cells if cell in kept.found} if kept else {}
+        missing = [cell for cell in cells if cell not in found]
+        if found:
+            logger.info("%d of %d records are taken from %s", len(found), len(cells), path)
+        if progress is not None:
+            progress(len(found), len(cells))
+        for cell, record in open_files.enter_context(closing(_measured(missing, families, measures, processes))):
             found[cell] = record
             if kept is not None:
                 kept.add(cell, record)
@@ -57,7 +57,7 @@ def run(
 
 
 class Journal:
-    """The records at a path, of studies with the same measures, families and versions.
+    """The records at a path, of studies with the same measures, families and versions; locked until it is closed.
 
     Attributes
     ----------
@@ -72,25 +72,47 @@ class Journal:
             "measures": {name: described(measure) for name, measure in measures.items()},
             "versions": {name: metadata.version(name) for name in ("expandergraphs", "numpy", "scipy")},
         }
-        header = _line({"expandergraphs study": settings})
         if path.exists():
             check_regular(path)
-        content = path.read_bytes() if path.exists() else b""
+        else:
+            path.touch()
+        self._held = open(path, "rb")  # noqa: SIM115
+        try:
+            hold(self._held)
+            self._read_all(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let others write."""
+        self._held.close()
+
+    def add(self, cell: Cell, record: Record) -> None:
+        """Append one record."""
+        self._append({"family": self._sources[cell.family], "cell": astuple(cell), "record": record})
+
+    def _append(self, content: object) -> None:
+        try:
+            with open(self.path, "ab") as file:
+                file.write(_line(content))
+        except OSError as error:  # a full disk names no file
+            raise OSError(error.errno, error.strerror, os.fspath(self.path)) from error
+
+    def _read_all(self, settings: dict[str, dict[str, str]]) -> None:
+        header = {"expandergraphs study": settings}
+        content = self._held.read()
         complete = content[: content.rfind(b"\n") + 1]
-        if not complete and header.startswith(content):
-            path.write_bytes(header)
+        if not complete and _line(header).startswith(content):
+            os.truncate(self.path, 0)
+            self._append(header)
             return
         first, *lines = complete.splitlines() or [b""]
         self._check_settings(first, settings)
         for number, line in enumerate(lines, start=2):
             self._read(number, line)
         if complete != content:
-            os.truncate(path, len(complete))
-
-    def add(self, cell: Cell, record: Record) -> None:
-        """Append one record."""
-        with open(self.path, "ab") as file:
-            file.write(_line({"family": self._sources[cell.family], "cell": astuple(cell), "record": record}))
+            os.truncate(self.path, len(complete))
 
     def _check_settings(self, line: bytes, settings: dict[str, dict[str, str]]) -> None:
         try:

@@ -1,6 +1,7 @@
 """What a study says of each family: an interval for the mean over all its graphs, and which family lies higher."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,11 @@ from expandergraphs.results import Table, number
 
 CONFIDENCE = 0.95
 _FEWEST_EQUAL = 5  # values; of fewer, the graphs unlike them may well be most of the family
+_AT_LEAST_0 = re.compile(r"(left|right)_(alpha|linked_alpha|degree_\w+)|sigma\w+|gap|ratio|bound|sampled_\w+")
 CAPTION = (
     "mean: over the graphs, a .. b where their values are known within intervals\n"
-    "95 % limits: of the mean over the whole family, infinite where the graphs are too few to say\n"
+    "95 % limits: of the mean over the whole family, cut to what the quantity can be (no alpha is below 0), infinite "
+    "where\nthe graphs are too few to say\n"
     "unresolved: where limits overlap"
 )
 
@@ -47,6 +50,10 @@ class Summary:
     t the 97.5 % quantile of Student's law with k - 1 degrees of freedom, s the standard deviation: each end is a
     one-sided limit of 97.5 %, so the two together hold with 95 % whatever their dependence, and the unknown place of
     each value between its ends counts in full. What this assumes: means of k values are about normal.
+
+    Limits are cut to what the quantity can be, which loses nothing, as the mean is not outside: no measure of this
+    package is below 0; alpha is at most n' / floor(n / 2), n and n' the sizes of its side and of the other; the ratios
+    of singular values are at most 1. Measures of your own are not cut.
 
     Where all k values are equal, a common thing as alpha is a fraction, s says nothing. Graphs unlike them may still be
     up to a fraction ``1 - 0.025^(1/k)`` of the family (31 % for k = 10), of a family without chance too. They count as
@@ -143,15 +150,25 @@ def _summary(
     values, first = np.array([[row[end] for row in group] for end in ends], dtype=float), group[0]
     # Rounding must not move the mean of equal values away from them.
     lower, upper = np.clip(values.mean(axis=1), values.min(axis=1), values.max(axis=1)).tolist()
+    low = lower - _margin(values[0], seen[0], lower - float(seen[0][0]))
+    high = upper + _margin(values[1], seen[1], float(seen[1][-1]) - upper)
+    least, most = _possible(quantity, first["n_left"], first["n_right"])
     return Summary(
         quantity=quantity,
         **{name: first[name] for name in ("family", "n_left", "n_right", "n_edges", "degree")},
         graphs=len(group),
         lower=lower,
         upper=upper,
-        low=lower - _margin(values[0], seen[0], lower - float(seen[0][0])),
-        high=upper + _margin(values[1], seen[1], float(seen[1][-1]) - upper),
+        low=max(low, min(least, lower)) if math.isfinite(low) else low,
+        high=min(high, max(most, upper)) if math.isfinite(high) else high,
     )
+
+
+def _possible(quantity: str, n_left: int, n_right: int) -> tuple[float, float]:
+    """Return ends between which every value of a quantity lies; infinite where none is known."""
+    most = {"left_alpha": n_right / max(1, n_left // 2), "right_alpha": n_left / max(1, n_right // 2)}
+    most |= {"ratio": 1.0, "sigma2_normalised": 1.0}
+    return 0.0 if _AT_LEAST_0.fullmatch(quantity) else -math.inf, most.get(quantity, math.inf)
 
 
 def _margin(values: NDArray[np.float64], seen: NDArray[np.float64], furthest: float) -> float:

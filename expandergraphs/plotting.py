@@ -16,6 +16,7 @@ from expandergraphs.spectral.density import SpectralDensity, spectral_density
 from expandergraphs.spectral.gap import singular_values, spectral_gap
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -27,6 +28,7 @@ _BOW = 0.5  # of a skip, in distances of the nodes of the widest layer
 _BY_LAYER = ("spectrum", "density")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_LONG = 5  # entries of a legend
 MOST_LABELS = 18  # of layers, along an axis
 STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 
@@ -44,6 +46,35 @@ def checked(call: str, kind: type, values: Any) -> dict[str, Any]:
 def style(k: int) -> dict[str, Any]:
     """Return colour, line and marker of the k-th of several series."""
     return {"color": COLOURS[k % 7], "linestyle": STYLES[k % 7], "marker": MARKERS[k % 7], "ms": 5.5, "lw": 1.6}
+
+
+def legend_above(ax: "Axes", handles: Sequence["Artist"], labels: Sequence[str]) -> None:
+    """Put a legend above all that is drawn, and extend the axis to make room for it."""
+    room = ax.get_window_extent()
+    for columns in (2, 1):
+        legend = ax.legend(handles, labels, loc="upper left", ncols=columns, fontsize="small")
+        box = legend.get_window_extent()
+        if box.width < 0.95 * room.width:
+            break
+    share = min(0.7, 1.15 * box.height / room.height + 0.06)
+    scale, (low, high) = ax.yaxis.get_transform(), ax.get_ylim()
+    start, end = scale.transform([low, high])
+    ax.set_ylim(low, scale.inverted().transform([start + (end - start) / (1 - share)])[0])
+
+
+def legend(ax: "Axes") -> None:
+    """Put the legend where it covers least, or above all that is drawn where it is long."""
+    handles, labels = ax.get_legend_handles_labels()
+    if len(labels) < _LONG:
+        ax.legend()
+    else:
+        legend_above(ax, handles, labels)
+
+
+def node_size(ax: "Axes", count: int, most: float) -> float:
+    """Return the area, in points squared, of nodes so many in a column that do not overlap."""
+    height = ax.get_window_extent().height * 72 / ax.figure.dpi
+    return min(most, (0.8 * height / max(1, count)) ** 2)
 
 
 def layer_labels(net: LayeredGraph) -> list[str]:
@@ -204,17 +235,18 @@ def draw_layered(net: LayeredGraph, ax: "Axes") -> "Axes":
             "adjacency matrix, or the heat of each layer"
         )
     heights = [np.linspace(0, 1, width) if width > 1 else np.array([0.5]) for width in net.widths]
+    height = _BOW / max(1, *net.widths) if net.skips else 0.0
     for (s, t), block in net.blocks.items():
         skip, (left, right) = t > s + 1, block.edges.T
         along = np.linspace(0, 1, 21 if skip else 2)  # skips are bowed, past the nodes between
-        bow = _BOW / max(net.widths) * np.sin(np.pi * along) if skip else 0.0
+        bow = height * np.sin(np.pi * along) if skip else 0.0
         y = np.outer(heights[s][left], 1 - along) + np.outer(heights[t][right], along) - bow
         lines = np.stack([np.broadcast_to(s + (t - s) * along, y.shape), y], axis=2)
         style = {"colors": COLOURS[1], "linestyles": "--"} if skip else {"colors": COLOURS[0]}
         ax.add_collection(LineCollection(lines.tolist(), linewidths=0.8, alpha=0.7, zorder=1, **style))
     for layer, y in enumerate(heights):
-        ax.scatter(np.full(y.size, layer), y, s=36, color="black", zorder=2)
-    ax.set(xlabel="layer", yticks=[], ylim=(1.06, -0.06))
+        ax.scatter(np.full(y.size, layer), y, s=node_size(ax, y.size, 36), color="black", zorder=2)
+    ax.set(xlabel="layer", yticks=[], ylim=(1.06, -0.06 - height))
     ax.set_xticks(range(len(net.widths)), net.names or list(map(str, range(len(net.widths)))))
     ax.set_ylabel(f"node (first of {max(net.widths)} on top)")
     return ax
@@ -320,7 +352,7 @@ def plot_spectral_density(densities: Mapping[str, SpectralDensity], ax: "Axes") 
             ax.plot(s, law.density(s), label=name, color="black", linestyle=(0, (1, 1)), lw=1.2)
     ax.set(xlabel=r"singular value $\sigma$", ylabel="density")
     ax.set_ylim(bottom=0)
-    ax.legend()
+    legend(ax)
     return ax
 
 

@@ -19,7 +19,7 @@ from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.heat.scree import Scree
 from expandergraphs.heat.signature import HeatSignature, as_times
 from expandergraphs.layered import LayeredGraph, as_net
-from expandergraphs.plotting import MOST_LABELS, checked, layer_labels, style
+from expandergraphs.plotting import MOST_LABELS, checked, layer_labels, legend, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,7 +142,7 @@ def plot_heat_distance(
         ax.set_yscale("symlog", linthresh=decade, linscale=0.5)
         ax.set_ylim(-decade / 5, 2 * above.max())  # room for whole markers
     ax.set_ylabel(r"distance $F$ to the reference")
-    ax.legend()
+    legend(ax)
     return ax
 
 
@@ -181,8 +181,8 @@ def plot_scree(curves: Mapping[str, Scree], ax: "Axes") -> "Axes":
         label = f"{name}, $K = {curve.n_kept}$ of {curve.n_nodes}"
         labelled[label if curve.exact else f"{label}, shaded: interval"] = (curve.times, np.asarray(curve), interval)
     _draw_curves(labelled, ax)
-    ax.set(ylabel=r"share $\alpha(K, t)$ of the $K$ smoothest modes", ylim=(0, 1.03))
-    ax.legend()
+    ax.set(ylabel=r"share $\alpha(K, t)$ of the $K$ smoothest modes", ylim=(0, 1.03), yticks=np.linspace(0, 1, 6))
+    legend(ax)
     return ax
 
 

@@ -15,7 +15,7 @@ from expandergraphs._files import as_path, replacing
 from expandergraphs.bipartite import BipartiteGraph
 from expandergraphs.heat.signature import HeatSignature, heat_signature
 from expandergraphs.layered import LayeredGraph, as_net
-from expandergraphs.plotting import draw_layered
+from expandergraphs.plotting import draw_layered, node_size
 from expandergraphs.plotting_heat import COLOUR_MAP, heat_of, range_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-def draw_heat(net: LayeredGraph | BipartiteGraph, signature: HeatSignature, ax: "Axes", time_index: int = -1) -> "Axes":
+def draw_heat(
+    net: LayeredGraph | BipartiteGraph,
+    signature: HeatSignature,
+    ax: "Axes",
+    time_index: int = -1,
+    *,
+    colorbar: bool = True,
+) -> "Axes":
     """Draw a small network at one of the signature's times, its nodes coloured by their heat; skips are dashed.
 
     The colours are the same for all times of the signature.
@@ -38,6 +45,9 @@ def draw_heat(net: LayeredGraph | BipartiteGraph, signature: HeatSignature, ax: 
     ax : matplotlib.axes.Axes
     time_index : int
         Which of its times.
+    colorbar : bool
+        False leaves the colour bar out: several times of one signature share
+        ``figure.colorbar(ax.collections[-1], ax=axes, label="heat of the node")``.
 
     Returns
     -------
@@ -61,7 +71,7 @@ def draw_heat(net: LayeredGraph | BipartiteGraph, signature: HeatSignature, ax: 
     values = heat_of(net, signature)
     if as_integer("time_index", time_index, minimum=-len(values)) >= len(values):
         raise ValueError(f"time_index must be one of the signature's {len(values)} times, got {time_index}")
-    _paint(_draw_nodes(net, values, ax), net, values[time_index], float(signature.times[time_index]), ax)
+    _paint(_draw_nodes(net, values, ax, colorbar), net, values[time_index], float(signature.times[time_index]), ax)
     return ax
 
 
@@ -121,7 +131,7 @@ def heat_gif(
     values = heat_of(net, signature)
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     ax = figure.subplots()
-    nodes = _draw_nodes(net, values, ax)
+    nodes = _draw_nodes(net, values, ax, colorbar=True)
     with replacing(path) as file, TemporaryDirectory() as folder:
         unfinished = Path(folder) / "heat.gif"
         writer = PillowWriter(fps=frames_per_second)
@@ -141,8 +151,8 @@ def heat_gif(
     return path
 
 
-def _draw_nodes(net: LayeredGraph, values: Array, ax: "Axes") -> list["Collection"]:
-    """Draw a network in grey and a colour bar for all values; return its nodes, one collection a layer."""
+def _draw_nodes(net: LayeredGraph, values: Array, ax: "Axes", colorbar: bool) -> list["Collection"]:
+    """Draw a network in grey, its nodes coloured by a scale for all values; return these, one collection a layer."""
     from matplotlib.colors import Normalize
 
     start = len(ax.collections)
@@ -152,9 +162,10 @@ def _draw_nodes(net: LayeredGraph, values: Array, ax: "Axes") -> list["Collectio
     for block in edges:
         block.set_color("0.6")
     scale = Normalize(*range_of(values))
-    for layer in nodes:
-        layer.set(norm=scale, cmap=COLOUR_MAP, linewidth=0.8, sizes=[90.0])
-    ax.figure.colorbar(nodes[0], ax=ax, label="heat of the node")
+    for layer, width in zip(nodes, net.widths, strict=True):
+        layer.set(norm=scale, cmap=COLOUR_MAP, linewidth=0.8, sizes=[node_size(ax, width, 90)])
+    if colorbar:
+        ax.figure.colorbar(nodes[0], ax=ax, label="heat of the node")
     return nodes
 
 

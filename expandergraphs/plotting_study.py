@@ -1,29 +1,32 @@
 """Plots of a study: results and an ``ax`` in, the Axes out.
 
-Families differ in colour, line style and marker, so they remain apart in colour-blind vision and in grey; where several
-have a value at one degree they stand side by side. Degrees are evenly spaced, whatever their distance.
+Families differ in colour, line style and marker, so they remain apart in colour-blind vision and in grey. Degrees are
+evenly spaced, whatever their distance; everything on one grey stripe has the degree below it, families side by side.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expandergraphs._study_summary import Summary
 from expandergraphs.bipartite import BipartiteGraph
-from expandergraphs.plotting import style
+from expandergraphs.plotting import legend_above, style
 from expandergraphs.results import number
 from expandergraphs.study import Study
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _DEGREE = "degree (edges per vertex of the larger side)"
-_ASIDE = 0.14  # from one family to the next; degrees are 1 apart
+_ASIDE, _STRIPE = 0.14, 0.92  # from one family to the next, at most, and the width of all; degrees are 1 apart
 _TICKS = 12
+_Series: TypeAlias = tuple[dict[str, Any], NDArray[np.float64], list[Summary]]  # style, positions, values
 
 
 def figures_of(result: Study) -> dict[str, "Figure"]:
@@ -78,7 +81,7 @@ def plot_expansion(result: Study, ax: "Axes", *, side: str = "left", linked: boo
 
     The marker is at the mean of the upper ends, and a broad bar reaches down to the mean of the lower ends: where every
     value is exact there is no bar. Whiskers span the limits of the family's mean with 95 % confidence; where the graphs
-    are too few for limits, the marker is hollow.
+    are too few for limits, the marker is hollow. The legend says which of these are there.
 
     Parameters
     ----------
@@ -112,10 +115,10 @@ def plot_expansion(result: Study, ax: "Axes", *, side: str = "left", linked: boo
         raise ValueError(f"side must be 'left' or 'right', got {side!r}")
     degrees, series = _series(result, f"{side}_linked_alpha" if linked else f"{side}_alpha")
     for look, x, summaries in series:
-        upper = _draw(ax, look, x, summaries)
-        ax.vlines(x, [s.lower for s in summaries], upper, color=look["color"], lw=7, alpha=0.35, zorder=1)
+        upper, lower = _draw(ax, look, x, summaries), [s.lower for s in summaries]
+        ax.vlines(x, lower, upper, color=look["color"], lw=7, alpha=0.35, zorder=1)
     name = rf"expansion $\alpha$ of the {side} side" + (",\nisolated vertices left out" if linked else "")
-    return _finished(ax, degrees, name)
+    return _finished(ax, degrees, series, name)
 
 
 def plot_sigma2(result: Study, ax: "Axes") -> "Axes":
@@ -153,9 +156,9 @@ def plot_sigma2(result: Study, ax: "Axes") -> "Axes":
     bounds = {s.degree: s.upper for s in result.summary("bound")}
     kinds = {record["bound_kind"] for record in result.records} - {None}
     name = "Ramanujan bound" if kinds == {"biregular"} else "Ramanujan bound\n(average degrees)"
-    at, reach = np.arange(len(degrees)), _ASIDE * len(series) / 2
+    at, reach = np.arange(len(degrees)), _aside(len(series)) * len(series) / 2
     ax.hlines([bounds[d] for d in degrees], at - reach, at + reach, color="0.35", lw=1, label=name, zorder=0)
-    return _finished(ax, degrees, r"second singular value $\sigma_2$")
+    return _finished(ax, degrees, series, r"second singular value $\sigma_2$")
 
 
 def plot_degrees(graphs: Mapping[str, BipartiteGraph], ax: "Axes", *, side: str = "right") -> "Axes":
@@ -203,9 +206,7 @@ def plot_degrees(graphs: Mapping[str, BipartiteGraph], ax: "Axes", *, side: str 
     return ax
 
 
-def _series(
-    result: Study, quantity: str
-) -> tuple[list[float], list[tuple[dict[str, Any], NDArray[np.float64], list[Summary]]]]:
+def _series(result: Study, quantity: str) -> tuple[list[float], list[_Series]]:
     """Return the degrees, and the style, the positions and the summaries of each family."""
     sizes = dict.fromkeys((record["n_left"], record["n_right"]) for record in result.records)
     if len(sizes) > 1:
@@ -219,9 +220,13 @@ def _series(
     series = []
     for k, family in enumerate(families):
         mine = [s for s in summaries if s.family == family]
-        aside = _ASIDE * (k - (len(families) - 1) / 2)
+        aside = _aside(len(families)) * (k - (len(families) - 1) / 2)
         series.append((style(k) | {"label": family}, np.array([degrees.index(s.degree) for s in mine]) + aside, mine))
     return degrees, series
+
+
+def _aside(n_families: int) -> float:
+    return min(_ASIDE, _STRIPE / n_families)
 
 
 def _draw(ax: "Axes", look: dict[str, Any], x: NDArray[np.float64], summaries: list[Summary]) -> NDArray[np.float64]:
@@ -238,15 +243,36 @@ def _draw(ax: "Axes", look: dict[str, Any], x: NDArray[np.float64], summaries: l
     return upper
 
 
-def _finished(ax: "Axes", degrees: list[float], name: str) -> "Axes":
-    """Label the axes, and put the legend above whatever is drawn."""
+def _finished(ax: "Axes", degrees: list[float], series: list[_Series], name: str) -> "Axes":
+    """Label the axes, put a stripe behind each degree, and the legend above whatever is drawn."""
     shown = range(0, len(degrees), -(-len(degrees) // _TICKS))
     ax.set_xticks(shown, [number(degrees[i]) for i in shown])
-    ax.set(xlabel=_DEGREE, ylabel=name)
-    hollow = any(line.get_label() == "_hollow" for line in ax.lines)
-    labels = ax.get_legend_handles_labels()[1]
-    rows = -(-len(labels) // 2) + any("\n" in label for label in labels) + hollow
-    top = (ax.dataLim.y1 or 1) / (0.95 - 0.075 * rows)
-    ax.set_ylim(-0.025 * top, top)  # whole markers at 0
-    ax.legend(loc="upper left", ncols=2, title="hollow: too few graphs for limits" if hollow else None)
+    reach = min(_STRIPE, _aside(len(series)) * len(series) + 0.08) / 2
+    for at in range(len(degrees)):
+        ax.axvspan(at - reach, at + reach, color="0.94", lw=0, zorder=-1)
+    aside = ",\nfamilies side by side" if len(series) > 1 else ""
+    ax.set(xlabel=_DEGREE + aside, ylabel=name)
+    handles, labels = ax.get_legend_handles_labels()
+    for handle, label in _signs([s for _, _, summaries in series for s in summaries]):
+        handles, labels = [*handles, handle], [*labels, label]
+    top = ax.dataLim.y1 or 1
+    ax.set_ylim(-0.04 * top, top)  # whole markers at 0
+    legend_above(ax, handles, labels)
     return ax
+
+
+def _signs(summaries: list[Summary]) -> Iterator[tuple["Artist", str]]:
+    """Yield what explains whiskers, bars and hollow markers, as far as they are drawn."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.path import Path
+
+    limits = [math.isfinite(s.low) and math.isfinite(s.high) for s in summaries]
+    sign: dict[str, Any] = {"color": "0.35", "linestyle": "", "ms": 9}
+    if any(limits):
+        ends = [(-0.3, -1), (0.3, -1), (0, -1), (0, 1), (-0.3, 1), (0.3, 1)]
+        yield Line2D([], [], marker=Path(ends, [1, 2] * 3), **sign), "95 % limits of the mean"
+    if not all(limits):
+        yield Line2D([], [], marker="o", mfc="white", **sign | {"ms": 5.5}), "too few graphs for limits"
+    if any(s.lower < s.upper for s in summaries):
+        yield Patch(color="0.35", alpha=0.35, lw=0), "proved to attained"

@@ -41,10 +41,16 @@ def main(out, epochs):
         torch.cuda.set_device(device)
 
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
-    egt.sparsify(model, "regular", density=0.1, exclude=egt.exclude_last(model), rng=0)  # the same rng everywhere
-    egt.check_topology(model)  # before wrapping: DistributedDataParallel overwrites the masks of all but the first
-    wrapped = DistributedDataParallel(model.to(device), device_ids=[local_rank] if gpu else None)
+    model = nn.Sequential(
+        nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10)
+    )
+    dense = egt.exclude_last(model)
+    egt.sparsify(model, "regular", density=0.1, exclude=dense, rng=0)  # the same rng everywhere
+    # before wrapping: DistributedDataParallel overwrites the masks of all but the first
+    egt.check_topology(model)
+    wrapped = DistributedDataParallel(
+        model.to(device), device_ids=[local_rank] if gpu else None
+    )
 
     train, test = digits()
     sampler = DistributedSampler(train, seed=0)
@@ -62,7 +68,8 @@ def main(out, epochs):
         with torch.no_grad():
             accuracy = (model(x).argmax(dim=1) == y).double().mean().item()
         print(f"{dist.get_world_size()} processes, test accuracy {100 * accuracy:.1f} %")
-        torch.save(model.state_dict(), out)  # of the model, not of the wrapper, whose keys begin with "module."
+        # of the model, not of the wrapper, whose keys begin with "module."
+        torch.save(model.state_dict(), out)
     dist.destroy_process_group()
 
 

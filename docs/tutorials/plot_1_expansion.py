@@ -53,7 +53,8 @@ _ = ax.set(xlabel=f"event (of {g.n_right})", ylabel="")
 # set that you can check. For small graphs the two ends meet.
 
 alpha = eg.vertex_expansion(g, side="left", rng=0)
-print(f"{alpha.lower:.4f} <= alpha <= {alpha.upper:.4f}, exact: {alpha.exact}, proof: {alpha.certificate}")
+print(f"{alpha.lower:.4f} <= alpha <= {alpha.upper:.4f}")
+print(f"exact: {alpha.exact}, proof: {alpha.certificate}")
 
 # %%
 # The set that attains it is the *witness*. Do not trust us, count:
@@ -61,7 +62,8 @@ print(f"{alpha.lower:.4f} <= alpha <= {alpha.upper:.4f}, exact: {alpha.exact}, p
 circle = [women[k] for k in alpha.witness.vertices]
 events = {event for woman in circle for event in society[woman]}
 print("\n".join(circle))
-print(f"{len(circle)} women, {len(events)} events: {len(events)}/{len(circle)} = {len(events) / len(circle):.4f}")
+ratio = len(events) / len(circle)
+print(f"{len(circle)} women, {len(events)} events: {len(events)}/{len(circle)} = {ratio:.4f}")
 
 # %%
 # Nine women, half of all, who together went to eight of the fourteen events: the second circle.
@@ -79,9 +81,10 @@ alphas = np.array([eg.vertex_expansion(twin, side="left", rng=0).upper for twin 
 ratios = np.array([eg.spectral_gap(twin).ratio for twin in twins])
 gap = eg.spectral_gap(g)
 print(f"alpha:         {alpha.upper:.3f}; random: {alphas.mean():.3f} on average")
-print(f"sigma2/sigma1: {gap.ratio:.3f}; random: {ratios.mean():.3f} on average, {ratios.max():.3f} at most")
-print(f"{(alphas <= alpha.upper).sum()} of 30 random graphs expand as little as Natchez,", end=" ")
-print(f"{(ratios >= gap.ratio).sum()} mix as badly")
+print(f"sigma2/sigma1: {gap.ratio:.3f}; random: {ratios.mean():.3f} on average", end=", ")
+print(f"{ratios.max():.3f} at most")
+little, badly = (alphas <= alpha.upper).sum(), (ratios >= gap.ratio).sum()
+print(f"{little} of 30 random graphs expand as little as Natchez, {badly} mix as badly")
 
 # %%
 # Where does the difference lie? In one singular value. The second one stands out: it is the split into two circles. The
@@ -112,7 +115,8 @@ print(eg.report(g))
 # same sizes, the same number of edges, several seeds, and limits of the means with 95 % confidence.
 
 families = {"random": "random", "X-Net": "left_regular", "RReg": "regular"}
-result = eg.study(families, sizes=[24], degrees=[3, 5, 8], seeds=8, measures=["spectrum", "expansion"])
+measures = ["spectrum", "expansion"]
+result = eg.study(families, sizes=[24], degrees=[3, 5, 8], seeds=8, measures=measures)
 result.table("left_alpha")
 
 # %%
@@ -164,7 +168,8 @@ _ = plotting.plot_spectral_density({"RReg, 512 x 512, degree 16": density}, ax)
 # from the spectrum, the upper end is the best set that a search found.
 
 alpha = eg.vertex_expansion(regular, rng=0)
-print(f"{alpha.lower:.3f} <= alpha <= {alpha.upper:.3f}, exact: {alpha.exact}, proof: {alpha.certificate}")
+print(f"{alpha.lower:.3f} <= alpha <= {alpha.upper:.3f}")
+print(f"exact: {alpha.exact}, proof: {alpha.certificate}")
 
 # %%
 # An explicit expander
@@ -180,7 +185,8 @@ plotting.plot_singular_values({"projective plane": plane, "random regular": rand
 ax.set_ylim(0, 5)
 for name, graph in {"projective plane": plane, "random regular": random}.items():
     alpha = eg.vertex_expansion(graph, side="left", rng=0)
-    print(f"{name}: sigma2 = {eg.spectral_gap(graph).sigma2:.3f}, alpha = {alpha.upper:.3f}, exact: {alpha.exact}")
+    sigma2 = eg.spectral_gap(graph).sigma2
+    print(f"{name}: sigma2 = {sigma2:.3f}, alpha = {alpha.upper:.3f}, exact: {alpha.exact}")
 
 # %%
 # The plane expands better, by both measures. Is that worth having in a neural network? We asked, and beyond a random

@@ -51,7 +51,8 @@ def network(matrices):
         left, right = blocks[k, k + 1].edges.T
         weights[k, k + 1] = np.abs(matrix[left, right])
     widths = [len(matrix) for matrix in matrices] + [matrices[-1].shape[1]]
-    return eg.LayeredGraph(widths, blocks, weights, names=["pixels", "hidden 1", "hidden 2", "classes"])
+    names = ["pixels", "hidden 1", "hidden 2", "classes"]
+    return eg.LayeredGraph(widths, blocks, weights, names=names)
 
 
 net = network(trained.coefs_)
@@ -73,8 +74,10 @@ net
 
 times = np.geomspace(1e-4, 10, 60)
 heat = eg.heat_signature(net, times)
-print(f"{heat.values.shape[0]} times, {heat.values.shape[1]} units, error at most {heat.error.max():.0e}")
-print(f"heat in all: {heat.values[0].sum():.6f} at the first time, {heat.values[-1].sum():.6f} at the last")
+n_times, n_units = heat.values.shape
+print(f"{n_times} times, {n_units} units, error at most {heat.error.max():.0e}")
+first, last = heat.values[[0, -1]].sum(axis=1)
+print(f"heat in all: {first:.6f} at the first time, {last:.6f} at the last")
 
 # %%
 # None is lost: 64 units of heat are shared among 146 units of the network in the end, 0.44 for each.
@@ -98,7 +101,8 @@ print(f"every unit is within 0.01 of its final heat after t = {rest.time:.2g}")
 
 strength = np.abs(trained.coefs_[0]).sum(axis=1)
 for pixel in np.argsort(strength)[:3]:
-    print(f"pixel {pixel}: all its weights together {strength[pixel]:.0e}; its largest value {x[:, pixel].max():.0f}")
+    print(f"pixel {pixel}: all its weights together {strength[pixel]:.0e}", end="; ")
+    print(f"its largest value {x[:, pixel].max():.0f}")
 
 # %%
 # Pixels at the border that are black in every training image: weight decay has shrunk their weights to almost nothing.
@@ -117,7 +121,8 @@ def prune(matrices, scores, density):
     mask = np.zeros(kept.size, dtype=bool)
     mask[kept[: round(density * kept.size)]] = True
     parts = np.split(mask, np.cumsum([matrix.size for matrix in matrices])[:-1])
-    return [matrix * part.reshape(matrix.shape) for matrix, part in zip(matrices, parts, strict=True)]
+    kept = zip(matrices, parts, strict=True)
+    return [matrix * part.reshape(matrix.shape) for matrix, part in kept]
 
 
 rng = np.random.default_rng(0)
@@ -178,7 +183,8 @@ for name in ("magnitude, 30%", "random, 50%"):
 # where the few slow modes are all that remains; in a network that falls into many parts, each part keeps a mode for
 # ever.
 
-curves = {name: eg.scree(nets[name], spread[:-1]) for name in ["trained", "magnitude, 30%", "magnitude, 10%"]}
+names = ["trained", "magnitude, 30%", "magnitude, 10%"]
+curves = {name: eg.scree(nets[name], spread[:-1]) for name in names}
 figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 _ = plotting_heat.plot_scree(curves, ax)
 

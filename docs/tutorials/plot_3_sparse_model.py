@@ -105,12 +105,19 @@ def train(model, epochs=8):
             nn.functional.cross_entropy(model(x_train[batch]), y_train[batch]).backward()
             optimizer.step()
         with torch.no_grad():
-            accuracies.append(100 * (model(x_test).argmax(dim=1) == y_test).double().mean().item())
+            right = model(x_test).argmax(dim=1) == y_test
+            accuracies.append(100 * right.double().mean().item())
     return accuracies
 
 
+families = {
+    "Random": "random",
+    "X-Net": "left_regular",
+    "RReg": "regular",
+    "RadiX-Net": "radix",
+}
 models, curves = {}, {}
-for name, family in {"Random": "random", "X-Net": "left_regular", "RReg": "regular", "RadiX-Net": "radix"}.items():
+for name, family in families.items():
     torch.manual_seed(0)
     models[name] = LeNet()
     if family == "radix":
@@ -145,7 +152,8 @@ for name, accuracies in curves.items():
 
 torch.manual_seed(0)
 pruned = LeNet()
-egt.prune(pruned, "snip", density=0.1, data=[(x_train[:500], y_train[:500])], exclude="classifier")
+batch = x_train[:500], y_train[:500]
+egt.prune(pruned, "snip", density=0.1, data=[batch], exclude="classifier")
 print(egt.summary(pruned).edges, "against", radix.edges)
 models["SNIP"] = pruned
 print(f"accuracy: {train(pruned)[-1]:.1f} %")

@@ -64,13 +64,13 @@ def demo(
                     for seed in range(seeds)
                 ]
                 deep[name], trained[name] = np.array([run for run, _ in pairs]), [net for _, net in pairs]
-    for path in job.draw_pictures(nets[0], heat, accuracies, output):
-        console.print(f"wrote {path}", highlight=False)
     records = output / "results.json"
     found = job.as_records(reports, heat, accuracies, range(seeds), deep)
     with replacing(records) as file:
         file.write(json.dumps(found, indent=1).encode() + b"\n")
     console.print(f"wrote {records}", highlight=False)
+    for path in job.draw_pictures(nets[0], heat, accuracies, output):
+        console.print(f"wrote {path}", highlight=False)
     console.print(job.results_table(reports, heat, accuracies))
     if deep:
         console.print(job.skips_table(trained, deep))

@@ -27,6 +27,7 @@ from expandergraphs.operators import normalised_biadjacency
 Members = NDArray[np.bool_]
 
 _VECTORS, _MIXTURES = 6, 9
+_NOISE = 1e-6  # beside singular values of at most 1
 _STEPS = 400
 _VISITS = 4 * 10**6  # of a vertex in all: half a second
 _HOT, _COLD = 0.5, 0.2  # temperatures, in edges
@@ -158,7 +159,11 @@ def _leading(g: BipartiteGraph) -> NDArray[np.float64]:
     vectors = np.empty((0, sum(matrix.shape)))
     if count > 0:
         with suppress(ArpackNoConvergence):
-            start = np.random.default_rng(0).standard_normal(n)
+            start, noise = np.random.default_rng(0).standard_normal((2, n))
+            # On a subspace that the matrix keeps, as where its rank is low, ARPACK goes on from a vector that no seed
+            # decides; with this noise there is none.
+            place = np.arange(n)
+            matrix = matrix + sparse.csr_array((_NOISE * noise, (place, place)), shape=matrix.shape)
             left, values, right = svds(matrix, count + 1, tol=1e-3, v0=start, maxiter=300)
             vectors = np.vstack([left, right.T])[:, np.argsort(-values)[1:]].T
             vectors /= np.sqrt(np.concatenate([g.left_degrees, g.right_degrees]))

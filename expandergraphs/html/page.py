@@ -101,7 +101,7 @@ def write_page(
     path = as_path("path", path)
     if path.suffix.lower() != ".html":
         raise ValueError(f"a report is written as .html, got {path.name!r}")
-    check_place(path.resolve())
+    check_place(path)
     if time_limit is not None:
         time_limit = as_time_limit(time_limit)
     found = measured(
@@ -116,9 +116,10 @@ def _page(found: Measured, include_graph: bool | None) -> str:
     findings = find(found)
     sections = [("findings", "Findings", _findings(found, findings))]
     if found.layers or found.subject.dense:
-        sections.append(("layers", "Layers", _layers(found, findings)))
+        heading = "The graph in numbers" if found.subject.one_graph else "Layers"
+        sections.append(("layers", heading, _layers(found, findings)))
     if any(layer.graph.n_edges for layer in found.subject.layers):
-        sections.append(("spectra", "Spectra", spectra(found)))
+        sections.append(("spectra", "Spectrum" if found.subject.one_graph else "Spectra", spectra(found)))
     sections += [
         ("heat", "Heat", _heat(found)),
         ("data", "Data", files(found, include_graph)),
@@ -150,23 +151,27 @@ def _facts(found: Measured) -> Markup:
     facts: list[tuple[str, str, str]] = []
     if len(layers) == 1 and not subject.dense:
         facts.append(("Size", f"{layers[0].graph.n_left:,} × {layers[0].graph.n_right:,}", "inputs × outputs"))
-    else:
-        dense = f"and {len(subject.dense)} dense" if subject.dense else ""
-        facts.append(("Layers of edges", f"{len(layers):,}", dense))
+    elif whole is None:
+        dense = f"and {len(subject.dense)} dense, not counted below" if subject.dense else ""
+        facts.append(("Sparse layers", f"{len(layers):,}", dense))
     if whole is not None:
         facts.append(("Units", f"{whole.net.n_nodes:,}", f"in {len(whole.net.widths)} layers"))
-    facts.append(("Edges", f"{n_edges:,}", "where there are masks" if subject.dense else ""))
+    between = f"between {len(layers)} pairs of layers" if whole is not None and len(layers) > 1 else ""
+    facts.append(("Edges", f"{n_edges:,}", between))
     facts.append(("Density", f"{100 * n_edges / pairs:.3g} %" if pairs else "–", "of all pairs"))
     if whole is not None:
         facts.append(("Dead units", f"{whole.dead.n_dead:,}", "on no path from an input to an output"))
         facts.append(("Paths", _rounded(whole.paths), "from inputs to outputs"))
     else:
         lost = sum(g.left_degrees.isolated + g.right_degrees.isolated for g in report.graphs)
-        facts.append(("Without an edge", f"{lost:,}", "inputs and outputs"))
+        facts.append(("Units without an edge", f"{lost:,}", "inputs and outputs"))
     regular = [g.spectrum for g in report.graphs if g.spectrum.bound_kind == "biregular" and g.spectrum.bound >= 1]
     if regular:
         proved = sum(spectrum.is_ramanujan is True for spectrum in regular)
-        facts.append(("Ramanujan", f"{proved} of {len(regular)}", "layers with one degree a side"))
+        verdict = {True: "yes", False: "no", None: "undecided"}[regular[0].is_ramanujan]
+        count = verdict if subject.one_graph else f"{proved} of {len(regular)}"
+        what = "each side has one degree: is σ2 within the bound?"
+        facts.append(("Ramanujan", count, what if subject.one_graph else "layers with one degree a side, by their σ2"))
     cards = [tag("div", tag("dt", name), tag("dd", value, tag("small", unit))) for name, value, unit in facts]
     return tag("dl", *cards, class_="facts")
 
@@ -231,10 +236,12 @@ def _checked(found: Measured) -> list[str]:
 
 def _layers(found: Measured, findings: list[Finding]) -> Markup:
     legend = tag(
-        "p", "α: vertex expansion, the smallest number of neighbours of a set of units for each unit of the set, over "
-        "sets of at most half of a side; what it is proved to be, or between which ends it lies. σ2: the second "
-        "singular value; the bar compares it, normalised, with what random graphs of these degrees reach (the line).",
-        class_="quiet",
+        "p", "Inputs are the left vertices of a graph, outputs the right ones; the degree of a unit is the number of "
+        "its edges. α: vertex expansion, the smallest number of neighbours of a set of units for each unit of the set, "
+        "over sets of at most half of a side; what it is proved to be, or between which ends it lies. σ2: the second "
+        "singular value; the bar compares it, normalised, with what random graphs of these degrees reach (the line). "
+        "The bound is √(d_l − 1) + √(d_r − 1) for inputs of degree d_l and outputs of degree d_r; after ~ these are "
+        "averages, and no theorem makes it a bound.", class_="quiet",
     )  # fmt: skip
     table = layer_table(found, findings)
     return joined([legend, tag("div", table, class_="box", tabindex=0, role="region", aria_label="Table of layers")])
@@ -242,6 +249,10 @@ def _layers(found: Measured, findings: list[Finding]) -> Markup:
 
 def _heat(found: Measured) -> Markup:
     whole = found.whole
+    if found.subject.one_graph:
+        return tag(
+            "p", "Shown for networks of several layers. expandergraphs.heat_signature takes a single graph, too."
+        )
     if whole is None:
         return tag("p", "Not computed: heat runs through a network as a whole, and this is about layers one by one.")
     if whole.heat.unreached is None:

@@ -29,9 +29,10 @@ def spectra(measured: Measured) -> Markup:
     shown.sort(key=lambda item: -item[0])
     cards = [_card(layer, graph, found) for _, layer, graph, found in shown]
     legend = tag(
-        "p", "Curve: σ2, σ3, … from the largest to the smallest, by rank. Dashed: the bound √(d_l − 1) + √(d_r − 1), a "
-        "theorem’s where every unit of a side has the same degree, elsewhere formed with average degrees. Below it all "
-        "is well. The first singular value is left out. Worst first.", class_="quiet",
+        "p", "Curve: the singular values σ2, σ3, … from the largest to the smallest, without the first. Dashed: the "
+        "bound √(d_l − 1) + √(d_r − 1), a theorem’s where every unit of a side has the same degree, elsewhere formed "
+        "with average degrees. A curve that starts below it is that of a graph that mixes well."
+        + ("" if measured.subject.one_graph else " Worst first."), class_="quiet",
     )  # fmt: skip
     grid = tag("div", *cards[:_VISIBLE], class_="grid")
     if len(cards) <= _VISIBLE:

@@ -35,8 +35,8 @@ class Layer:
 
     @property
     def label(self) -> str:
-        """Its name, with where it comes from where that tells layers apart."""
-        return f"{self.name} (skip from {self.source})" if self.skip else self.name
+        """Its name as it is said, with where it comes from where that tells layers apart."""
+        return f"{said(self.name)} (skip from {said(self.source)})" if self.skip else said(self.name)
 
     @property
     def one_to_one(self) -> bool:
@@ -84,13 +84,18 @@ class Subject:
     notes: tuple[str, ...] = ()
     source: Any = None
 
+    @property
+    def one_graph(self) -> bool:
+        """Whether it is a single graph, and no layer of anything."""
+        return isinstance(self.source, BipartiteGraph)
+
 
 def as_subject(given: Given, title: str | None) -> Subject:
     """Return a graph, a network, or graphs by name as what a page is about, or raise ``ValueError``."""
     if isinstance(given, LayeredGraph):
-        labels = unit_names(given)
+        labels = given.names or unit_names(given)
         layers = tuple(Layer(labels[t], block, labels[s], skip=t > s + 1) for (s, t), block in given.blocks.items())
-        return Subject(title or f"Network of {len(given.widths)} layers", layers, given, source=given)
+        return Subject(title or f"Network of {len(given.widths)} layers of units", layers, given, source=given)
     if isinstance(given, BipartiteGraph):
         name = f"Graph of {given.n_left:,} × {given.n_right:,} vertices"
         return Subject(title or name, (Layer("graph", given),), source=given)
@@ -106,5 +111,16 @@ def as_subject(given: Given, title: str | None) -> Subject:
 
 
 def unit_names(net: LayeredGraph) -> list[str]:
-    """Return the name of each layer of units."""
-    return list(net.names or ("input", *(f"layer {k}" for k in range(1, len(net.widths)))))
+    """Return the name of each layer of units, as it is said."""
+    return [said(name) for name in net.names or ("input", *(f"layer {k}" for k in range(1, len(net.widths))))]
+
+
+def said(name: str) -> str:
+    """Return a name that reads as one: that of a module may be a number.
+
+    Examples
+    --------
+    >>> said("conv1"), said("2")
+    ('conv1', 'layer 2')
+    """
+    return name if any(map(str.isalpha, name)) else f"layer {name}"

@@ -7,13 +7,12 @@ from expandergraphs.html.findings import Finding
 from expandergraphs.html.layer_findings import yardstick
 from expandergraphs.html.markup import Markup, breakable, tag
 from expandergraphs.html.measured import Measured
-from expandergraphs.html.subject import Dense, Layer
+from expandergraphs.html.subject import Dense, Layer, said
 from expandergraphs.report import CELLS, THOROUGH, GraphReport
 from expandergraphs.results import number
 
 _MORE = [label for label in THOROUGH if not label.startswith("α")]  # columns that only a thorough report has
 _HEADINGS = (
-    ("Layer", "and where it comes from"),
     ("Size", "inputs × outputs"),
     ("Edges", ""),
     ("Density", "of all pairs"),
@@ -33,9 +32,11 @@ def layer_table(measured: Measured, findings: list[Finding]) -> Markup:
         for place, _ in finding.places:
             worst[place] = max(worst.get(place, 0), finding.severity)
     more = _MORE if measured.thorough else []
+    first = ("Layer", "and where its edges come from") if measured.whole is not None else ("Layer", "")
+    first = ("Graph", "") if measured.subject.one_graph else first
     head = [
         tag("th", name, tag("small", unit) if unit else "", scope="col", class_=None if k else "name")
-        for k, (name, unit) in enumerate((*_HEADINGS, *((label, "") for label in more)))
+        for k, (name, unit) in enumerate((first, *_HEADINGS, *((label, "") for label in more)))
     ]
     rows: list[Markup] = []
     for (layer, graph), searched in zip(measured.layers, measured.searched, strict=True):
@@ -51,12 +52,12 @@ def _name(layer: Layer, severity: int | None) -> Markup:
     mark = "" if severity is None else tag(
         "span", tag("span", words[severity], class_="hidden"), class_=f"mark s{severity}", title=words[severity]
     )  # fmt: skip
-    below = [f"skip from {layer.source}" if layer.skip else f"from {layer.source}"] if layer.source else []
+    below = [f"{'skip ' if layer.skip else ''}from {said(layer.source)}"] if layer.source else []
     below += [layer.detail] if layer.detail else []
     return tag(
         "th",
         mark,
-        breakable(layer.name),
+        breakable(said(layer.name)),
         *(tag("small", breakable(line)) for line in below),
         scope="row",
         class_="name",

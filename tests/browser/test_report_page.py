@@ -220,7 +220,7 @@ def test_no_script_would_run_even_if_it_got_in(pages, browser, tmp_path):
     page = browser.new_page()
     page.on("console", lambda message: complaints.append(message.text))
     page.goto(forged.as_uri())
-    assert page.title() == "Network of 3 layers"
+    assert page.title() == "Network of 3 layers of units"
     assert "Content Security Policy" in complaints[0]
     page.close()
 

@@ -276,7 +276,10 @@ def test_ramanujan_is_said_where_it_is_a_theorem(tmp_path):
     radix = eg.radix_net([[4, 4]], [1, 1, 1]).layers[0]
     assert eg.spectral_gap(radix).is_ramanujan is False
     assert "not Ramanujan" in page_of(tmp_path, radix).text
-    assert "Ramanujan 1 of 1" in page_of(tmp_path, eg.projective_plane(3)).text
+    assert "Ramanujan yeseach side has one degree" in page_of(tmp_path, eg.projective_plane(3)).text
+    assert "Ramanujan noeach side has one degree" in page_of(tmp_path, radix).text
+    layers = {"plane": eg.projective_plane(3), "radix": radix}
+    assert "Ramanujan 1 of 2layers with one degree a side" in page_of(tmp_path, layers).text
     assert "bound ~" in page_of(tmp_path, eg.random_bipartite(20, 20, density=0.3, rng=0)).text
 
 
@@ -305,7 +308,31 @@ def test_heat(tmp_path):
         means = eg.heat_signature(net, HEAT_TIMES).values[:, units].mean(axis=1)
         assert f"{name}2 units {' '.join(f'{mean:.2g}' for mean in means)}" in page.text
     assert "Not computed: heat needs weights of at least 0" in page_of(tmp_path, DEGENERATE["negative weights"]).text
-    assert "layers one by one" in page_of(tmp_path, regular).text
+    assert "layers one by one" in page_of(tmp_path, {"one": regular, "two": regular}).text
+    assert "heat_signature takes a single graph" in page_of(tmp_path, regular).text
+
+
+def test_a_single_graph_is_called_no_layer(tmp_path):
+    page = page_of(tmp_path, regular)
+    assert "The graph in numbers" in page.text
+    assert "Graph Sizeinputs × outputs" in page.text
+    assert "layer" not in page.text.lower().replace("layers.csv", "").split("this was checked")[0]
+    assert "Sparse layers 2 Edges" in page_of(tmp_path, {"one": regular, "two": regular}).text
+
+
+def test_a_layer_that_is_called_by_a_number_reads_as_one(tmp_path):
+    """The modules of a Sequential are "0", "2", ...; the data keep these names."""
+    lacking = BipartiteGraph.from_edges(2, 3, [(0, 0), (1, 1)])
+    page = page_of(tmp_path, {"2": lacking, "3.1": regular, "conv1": regular})
+    assert "layer 2: 1 output receives nothing" in page.text
+    assert "layer 3.1 32 × 32" in page.text
+    assert "layer conv1" not in page.text
+    assert page.files["layers.csv"].decode().splitlines()[1].startswith("2,")
+    net = LayeredGraph([2, 3, 2], {(0, 1): lacking, (1, 2): lacking.T, (0, 2): complete(2, 2)}, names=["in", "0", "2"])
+    page = page_of(tmp_path, net)
+    assert "layer 2from layer 0 3 × 2" in page.text
+    assert "layer 2skip from in 2 × 2" in page.text
+    assert "layer 0: 1 output receives nothing" in page.text
 
 
 def test_paths_and_refusals(tmp_path, monkeypatch):

@@ -2,25 +2,30 @@
 
 Children of this process write, and kill themselves with SIGKILL right before or right after one of the calls that
 reach the system; every such moment is tried, one child each. And real studies of several processes are killed at odd
-times.
+times. What cannot be written for want of space leaves the same: every command that writes is tried.
 """
 
 import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import expandergraphs as eg
+from expandergraphs import cli, demo
 from expandergraphs._files import save_figure
 from expandergraphs.plotting import draw_biadjacency
 from expandergraphs.study import Study, study
@@ -29,34 +34,48 @@ ROOT = Path(__file__).parents[2]
 CALLS = {  # that reach the system: opening, writing, closing, and what is done with names
     "open", "mkdir", "write", "writelines", "fsync", "truncate", "close", "chmod", "replace", "rename", "rmdir",
 }  # fmt: skip
+ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT  # whether a child has, without waiting for it
 
 
-def killed(action, moment):
-    """Run the action in a child that is killed at the moment of that number; return whether it came so far."""
+def begun(action):
+    """Return the number of a child that runs the action."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 dislikes a fork where BLAS has threads
         child = os.fork()
     if child == 0:
-        left = moment
-
-        def watch(_, event, function):
-            nonlocal left
-            if event in ("c_call", "c_return") and function.__name__ in CALLS:
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 1
-
         status = 1
         try:
-            sys.setprofile(watch)
             action()
-            sys.setprofile(None)
             status = 0
         finally:
             os._exit(status)
+    return child
+
+
+def was_killed(child):
+    """Wait for the child; return whether it was killed, and not at its end."""
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL)
     return status != 0
+
+
+def killed(action, moment):
+    """Run the action in a child that is killed at the moment of that number; return whether it came so far."""
+    left = moment
+
+    def watch(_, event, function):
+        nonlocal left
+        if event in ("c_call", "c_return") and function.__name__ in CALLS:
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    def watched():
+        sys.setprofile(watch)
+        action()
+        sys.setprofile(None)
+
+    return was_killed(begun(watched))
 
 
 def seen(action):
@@ -166,6 +185,58 @@ def test_a_picture_is_the_old_one_or_the_new_one(tmp_path, suffix):
     assert visible(tmp_path) == [path.name]
 
 
+@pytest.fixture
+def small_demo(monkeypatch):
+    """The demo on a few dozen units, few measures, small pictures, and a stand-in for training."""
+    from matplotlib.figure import Figure
+
+    def train(net, *, seed, epochs, on_epoch):
+        return [90.0 + seed] * epochs
+
+    def train_deep(method, *, seed, epochs, on_epoch):
+        net = eg.family_net("random", demo.DEEP_SIZES, density=1 if method == demo.DENSE else 0.5, rng=seed)
+        return [80.0 + seed] * epochs, net
+
+    monkeypatch.setattr(demo, "SIZES", (20, 20, 10))
+    monkeypatch.setattr(demo, "SYSTEMS", ((2, 5),))
+    monkeypatch.setattr(demo, "DEEP_SIZES", (9, 8, 7))
+    monkeypatch.setattr(demo, "measure", lambda nets: {name: eg.report(net, quick=True) for name, net in nets.items()})
+    monkeypatch.setattr(demo, "_figure", lambda width, height: Figure(figsize=(width / 5, height / 5)))
+    monkeypatch.setattr(cli.demo, "_training", {"demo-training": train, "demo-n2nskip": train_deep}.get)
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in visible(folder)}
+
+
+def test_the_demo_is_killed_and_done_again(tmp_path, small_demo):
+    def run(folder, seeds=2):
+        cli.demo.demo(folder, seeds, 3, no_progress=True)
+
+    folder, rounds = tmp_path / "killed", 0
+    run(tmp_path / "whole")
+    run(folder, seeds=1)
+    whole, old = contents(tmp_path / "whole"), contents(folder)
+    assert len(whole) == 8
+    assert old["results.json"] != whole["results.json"]
+    (folder / "heat.png").unlink()
+    for name in ("results.json", *random.Random(0).sample(sorted(whole), 3)):
+        child = begun(lambda: run(folder))
+        while not any(folder.glob(f".{name}.*")) and os.waitid(os.P_PID, child, ENDED) is None:
+            time.sleep(0.0005)
+        os.kill(child, signal.SIGKILL)
+        rounds += was_killed(child)
+        assert all(content in (whole[name], old[name]) for name, content in contents(folder).items())
+        if name != "results.json":
+            assert contents(folder)["results.json"] == whole["results.json"], "hours of training are kept first"
+        for unfinished in folder.glob(".*"):
+            unfinished.unlink()
+    assert rounds > 1
+    run(folder)
+    assert contents(folder) == whole
+    assert sorted(path.name for path in folder.iterdir()) == sorted(whole)
+
+
 def test_nothing_is_written_but_whole():
     """Every file is written by `_files.replacing`, but for the journal of a study, which is tested below."""
     ways = re.compile(r"\.savefig\(|\.write_text\(|\.write_bytes\(|\bopen\([^)]*[\"'][wax]b?[\"']")
@@ -178,7 +249,6 @@ def test_nothing_is_written_but_whole():
     assert found == {
         '_files.py: with open(path, "xb") as raw:',
         "_files.py: figure.savefig(file, format=path.suffix[1:], dpi=150)",
-        "_study_run.py: path.write_bytes(header)",
         '_study_run.py: with open(self.path, "ab") as file:',
     }
 
@@ -243,3 +313,63 @@ def test_a_comparison_of_several_processes_is_killed_and_goes_on(tmp_path):
     assert {json.loads(line)["record"]["seed"] for line in done.read_bytes().splitlines()[1:]} == set(range(300))
     assert len(result.records) == 600
     assert np.isfinite([record["sigma2"] for record in result.records]).all()
+
+
+# --- a full disk ---
+
+WRITING = {  # commands, and the file for which there is no room
+    "generate regular 64-64 --degree 8 -o there.npz": "there.npz",
+    "convert net.npz -o there.npz": "there.npz",
+    "convert g.npz -o there.mtx.gz": "there.mtx.gz",
+    "plot g.npz -o there.png": "there.png",
+    "plot g.npz -o there.svg": "there.svg",
+    "heat net.npz --plot there.png": "there.png",
+    "heat net.npz --times 0,1 --plot there.gif": "there.gif",
+    "report net.npz -o there.html": "there.html",
+    "compare random 4 2 --seeds 2 --measures degrees -o there.csv": "there.csv",
+    "compare random 4 2 --seeds 2 --measures spectrum -o there.parquet": "there.parquet",
+    "compare random 4 2 --seeds 2 --measures spectrum -o other.csv --pictures . --resume other.jsonl": "4x4.png",
+    "demo -o . --seeds 1 --epochs 1": "patterns.png",
+}
+
+
+@contextmanager
+def little_room(size):
+    """Let no file grow beyond so many bytes; the system's refusal stands for that of a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_every_command_that_writes_is_tried():
+    """It has an option that is a path; what is read is an argument."""
+    writing = {
+        command.callback.__name__
+        for command in cli.app.registered_commands
+        for kind in get_type_hints(command.callback, include_extras=True).values()
+        if "Path" in str(kind) and "OptionInfo" in str(kind)
+    }
+    assert {line.split()[0] for line in WRITING} == writing
+
+
+@pytest.mark.parametrize("line", WRITING)
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, small_demo, line):
+    def invoke():
+        return CliRunner().invoke(cli.app, line.split(), catch_exceptions=False)
+
+    monkeypatch.chdir(tmp_path)
+    eg.save("g.npz", eg.random_regular(64, 64, 8, rng=3))
+    eg.save("net.npz", eg.family_net("random", [9, 8, 7], density=0.5, rng=0))
+    there = tmp_path / WRITING[line]
+    assert invoke().exit_code == 0
+    size = there.stat().st_size
+    there.write_bytes(b"before")
+    before = contents(tmp_path)
+    with little_room(size - 1), pytest.raises(OSError, match="File too large") as stop:
+        invoke()
+    assert stop.value.filename == str(there)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(before)
+    assert there.read_bytes() == b"before"

@@ -130,6 +130,40 @@ def test_densities_and_their_laws(ax):
         plotting.plot_spectral_density({}, ax)
 
 
+def test_nodes_do_not_overlap_and_skips_stay_inside():
+    full, lone = eg.random_regular(60, 60, 2, rng=0), eg.random_bipartite(60, 1, n_edges=3, rng=0)
+    net = eg.LayeredGraph([60, 60, 60, 1], {(0, 1): full, (1, 2): full, (2, 3): lone, (0, 2): full})
+    figure = Figure(layout="constrained")
+    ax = plotting.draw_layered(net, figure.subplots())
+    figure.draw_without_rendering()
+    *columns, last = ax.collections[-4:]
+    for nodes in columns:
+        y = ax.transData.transform(nodes.get_offsets())[:, 1] * 72 / figure.dpi
+        assert np.sqrt(nodes.get_sizes()[0]) < abs(np.diff(y)).min()
+    assert last.get_sizes().tolist() == [36]
+    low, high = sorted(ax.get_ylim())
+    for lines in ax.collections[:4]:
+        for path in lines.get_paths():
+            assert low < path.vertices[:, 1].min() <= path.vertices[:, 1].max() < high
+
+
+def test_a_long_legend_covers_no_curve():
+    """Above all that is drawn, on a narrow panel in one column; four entries go where there is room."""
+    graphs = {f"{n} x 30, by a name of some length": eg.random_regular(n, 30, 3, rng=0) for n in (30, 60, 90)}
+    densities = {name: eg.spectral_density(g, rng=0) for name, g in graphs.items()}
+    for width in (5, 8):
+        figure = Figure(figsize=(width, 4.2), layout="constrained")
+        ax = plotting.plot_spectral_density(densities, figure.subplots())
+        figure.draw_without_rendering()
+        legend = ax.get_legend().get_window_extent()
+        assert len(ax.get_legend().get_texts()) == 6
+        assert ax.transData.transform((0, ax.dataLim.y1))[1] < legend.y0
+        assert legend.y1 < ax.get_window_extent().y1
+        assert legend.x1 < ax.get_window_extent().x1
+    few = plotting.plot_spectral_density(dict(list(densities.items())[:2]), Figure().subplots())
+    assert few.get_ylim()[1] < 1.1 * few.dataLim.y1
+
+
 def test_a_band_of_two_errors_where_the_density_is_estimated(ax, monkeypatch):
     monkeypatch.setattr(dense, "DENSE_LIMIT", 10)
     found = eg.spectral_density(eg.random_regular(60, 60, 3, rng=0), rng=0)

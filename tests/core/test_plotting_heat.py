@@ -224,6 +224,18 @@ def test_exact_scree_curves(ax, net, large):
     assert (ax.get_ylim()[0], ax.get_ylim()[1] > 1) == (0, True)
 
 
+def test_a_long_legend_covers_no_curve(net):
+    figure = Figure(layout="constrained")
+    first, second = figure.subplots(2)
+    plotting_heat.plot_scree({f"curve {k}": scree(net, [0, 1, INF]) for k in range(5)}, first)
+    plotting_heat.plot_heat_distance({f"curve {k}": [1, 10.0**k] for k in range(5)}, [1, 2], second)
+    assert (second.get_yscale(), first.get_yticks()[-1]) == ("log", 1)  # no share exceeds 1
+    figure.draw_without_rendering()
+    for ax in (first, second):
+        legend = ax.get_legend().get_window_extent()
+        assert ax.transData.transform((1, ax.dataLim.y1))[1] < legend.y0 < legend.y1 < ax.get_window_extent().y1
+
+
 def test_intervals_of_scree_curves_are_shaded(ax):
     times, values = np.array([0.0, 1.0, 2.0, INF]), np.array([0.1, 0.5, 0.6, 1.0])
     details = {"times": times, "lower": values - 0.1, "upper": np.minimum(values + 0.2, 1)}
@@ -329,6 +341,17 @@ def test_nodes_coloured_by_heat(ax, net):
     assert labels_of(ax.xaxis) == ["in", "hidden", "out"]
     assert nodes_of(ax)[0].colorbar.ax.get_ylabel() == "heat of the node"
     assert plotting_heat_network.draw_heat(net, heat, new_axes()).get_title() == "saturated"
+
+
+def test_panels_share_a_colour_bar(net):
+    figure, heat = Figure(), heat_signature(net, [0, 0.5])
+    panels = figure.subplots(1, 2)
+    for k, ax in enumerate(panels):
+        plotting_heat_network.draw_heat(net, heat, ax, k, colorbar=False)
+    assert len(figure.axes) == 2
+    figure.colorbar(panels[0].collections[-1], ax=panels)
+    assert len(figure.axes) == 3
+    assert [ax.collections[-1].get_clim() for ax in panels] == [(0, 1)] * 2
 
 
 def test_a_gif_of_heat(tmp_path, net):

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -61,8 +63,33 @@ def test_expansion(ax, options, added, label):
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "3", "5"]
     assert ax.get_ylim()[0] < 0  # markers at 0 are whole
     assert ax.get_ylabel() == label
-    assert ax.get_xlabel() == "degree (edges per vertex of the larger side)"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert ax.get_xlabel() == "degree (edges per vertex of the larger side),\nfamilies side by side"
+    assert explained(ax) == ["a", "b", "95 % limits of the mean", "proved to attained"]
+
+
+def explained(ax):
+    """What the legend says, families first."""
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("families", ["a", "abc", "abcdefg", "abcdefghijkl"])
+def test_every_marker_stands_on_the_stripe_of_its_degree(ax, families):
+    plotting_study.plot_expansion(expansions(families, made_up), ax)
+    stripes = [(stripe.get_x(), stripe.get_x() + stripe.get_width()) for stripe in ax.patches]
+    assert len(stripes) == len(ax.get_xticks()) == 3
+    for k, (start, end) in enumerate(stripes):
+        assert start < k < end
+        for line in ax.lines:
+            assert start < line.get_xdata()[k] < end
+    assert all(end < start for (_, end), (start, _) in pairwise(stripes))
+    assert ("side by side" in ax.get_xlabel()) == (len(families) > 1)
+
+
+def test_the_legend_explains_only_what_is_drawn(ax):
+    plotting_study.plot_expansion(expansions("ab", lambda family, degree, seed: (seed, seed)), ax)
+    assert explained(ax) == ["a", "b", "95 % limits of the mean"]
+    plotting_study.plot_expansion(expansions("a", lambda *of: (1, 1), graphs=2), other := Figure().subplots())
+    assert explained(other) == ["a", "too few graphs for limits"]
 
 
 def test_families_remain_apart_in_grey_and_side_by_side(ax):
@@ -80,7 +107,7 @@ def test_a_single_graph_has_no_whiskers_and_says_so(ax):
     solid, hollow = ax.lines
     assert (hollow.get_marker(), hollow.get_markerfacecolor(), hollow.get_linestyle()) == ("o", "white", "None")
     np.testing.assert_array_equal(hollow.get_xydata(), solid.get_xydata())
-    assert ax.get_legend().get_title().get_text() == "hollow: too few graphs for limits"
+    assert explained(ax) == ["a", "too few graphs for limits", "proved to attained"]
     whiskers, bars = ax.collections
     assert len(whiskers.get_segments()) == 0
     assert len(bars.get_segments()) == 3
@@ -101,8 +128,7 @@ def test_only_what_has_no_limits_is_hollow(ax):
     plotting_study.plot_expansion(result, ax)
     hollow = [line.get_xdata().tolist() for line in ax.lines if line.get_label() == "_hollow"]
     assert hollow == [[ax.lines[0].get_xdata()[0]], [-ax.lines[0].get_xdata()[0]]]
-    plotting_study.plot_expansion(expansions("a", lambda *of: (of[2], of[2])), other := Figure().subplots())
-    assert other.get_legend().get_title().get_text() == ""
+    assert explained(ax) == ["a", "b", "95 % limits of the mean", "too few graphs for limits"]
 
 
 def test_sigma2_and_the_bound(ax):

@@ -361,6 +361,39 @@ def test_limits_of_equal_values():
     assert x_net.versus(random) == "unresolved"
 
 
+@pytest.mark.parametrize(
+    ("quantity", "values", "low", "high"),
+    [
+        ("left_alpha", [0, 0, 0, 2], 0, 2),  # 8 right vertices, sets of up to 4 of the 8 left ones
+        ("right_linked_alpha", [0, 0, 0, 2], 0, None),  # without isolated vertices the sets may be smaller
+        ("sigma2", [0, 0, 0, 2], 0, None),
+        ("left_degree_isolated", [0, 0, 0, 2], 0, None),
+        ("ratio", [0, 1, 1, 1], 0, 1),
+        ("mine", [0, 0, 0, 2], None, None),
+    ],
+)
+def test_limits_are_cut_to_what_the_quantity_can_be(quantity, values, low, high):
+    pairs = "alpha" in quantity
+    names = [f"{quantity}_lower", f"{quantity}_upper"] if pairs else [quantity]
+    rows = [
+        dict(zip(KEYS, ("f", 8, 8, 16, seed, 2, None), strict=True)) | dict.fromkeys(names, value)
+        for seed, value in enumerate(values)
+    ]
+    (summary,) = Study(tuple(rows)).summary(quantity)
+    uncut = np.mean(values) + np.array([-1, 1]) * 3.1824463 * np.std(values, ddof=1) / 2
+    assert uncut[0] < 0
+    assert summary.low == pytest.approx(uncut[0] if low is None else max(low, uncut[0]))
+    assert summary.high == pytest.approx(uncut[1] if high is None else min(high, uncut[1]))
+    (few,) = Study(tuple(rows[:1])).summary(quantity)
+    assert (few.low, few.high) == (-math.inf, math.inf)
+
+
+def test_no_limit_of_alpha_is_below_0():
+    """At degree 3 some random graphs have an isolated vertex, and so an alpha of 0, and some have none."""
+    found = study("random", [24], [3], 5, "expansion").summary("left_alpha")[0]
+    assert 0 == found.low < found.lower < found.high < 2
+
+
 def test_what_has_no_value_is_left_out():
     a, b = Study(records_of([1.0, None, 3.0]) + records_of([5.0, 5.0], n_edges=4)).summary("q")
     assert (a.graphs, a.lower, a.degree) == (2, 2.0, 2.0)

@@ -1,5 +1,6 @@
 """The site names everything that is public, nothing that is not there, and its links are checked when it is built."""
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -45,6 +46,28 @@ def test_the_architecture_matches_the_tree():
     paths = [path for path in re.findall(r"`([\w./]+)`", text) if "/" in path]
     assert len(paths) >= 10
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def code_of(path):
+    """The lines of code that a page shows: of blocks, or of a script without its prose."""
+    text = path.read_text()
+    if path.suffix == ".md":
+        blocks = re.findall(r"^```(?:python|py|sh)\n(.*?)^```", text, re.S | re.M)
+        return [line for block in blocks for line in block.splitlines()]
+    code = text.splitlines()[ast.parse(text).body[0].end_lineno :]
+    return [line for line in code if not line.startswith("# ")]
+
+
+def test_code_on_the_site_fits_its_column():
+    """96 characters fit at 1280 pixels, beside both sidebars."""
+    pages = [
+        *(path for path in DOCS.rglob("*.md") if not {"_build", "records", "reference"} & set(path.parts)),
+        *(path for folder in ("gallery", "tutorials", "how-to") for path in (DOCS / folder).rglob("*.py")),
+    ]
+    shown = {path.relative_to(DOCS).as_posix(): code_of(path) for path in pages if "auto_" not in path.as_posix()}
+    assert len(shown) >= 40
+    assert sum(map(len, shown.values())) > 1000
+    assert [(page, line) for page, lines in shown.items() for line in lines if len(line) > 96] == []
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import expandergraphs as eg
 from expandergraphs.plotting_study import plot_expansion
 
-families = ["random", "left_regular", "regular"]
+families = {"Random": "random", "X-Net": "left_regular", "RReg": "regular"}
 found = eg.study(families, [24], degrees=[3, 5, 10], seeds=5, measures="expansion")
 
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
@@ -35,7 +35,7 @@ plt.show()
 for family in families:
     sparse = found.where(family=family, degree=3).records
     zero = sum(record["right_alpha_upper"] == 0 for record in sparse)
-    print(f"{family:12} α of the right side is 0 in {zero} of {len(sparse)} graphs of degree 3")
+    print(f"{family:7} α of the right side is 0 in {zero} of {len(sparse)} graphs of degree 3")
 
 # %%
 # At few edges a regular graph expands best, and five graphs of each kind are few. With 200 of each family and 64

@@ -44,9 +44,10 @@ left.plot(sizes, at_most, label=r"$\sqrt{b}$ times that of $b = 1$", **style(1))
 left.set(ylabel=r"$\sigma_2 / \sigma_1$", ylim=(0, 1.05))
 left.legend(loc="lower right")
 lower, upper = [a.lower for a in alphas], [a.upper for a in alphas]
-right.vlines(sizes, lower, upper, lw=7, alpha=0.5, color=COLOURS[0])
-right.plot(sizes, upper, **style(0))
-right.set(ylabel=r"vertex expansion $\alpha$, proved to attained", ylim=(0.9, 2.05))
+right.vlines(sizes, lower, upper, lw=7, alpha=0.5, color=COLOURS[0], label="not decided")
+right.plot(sizes, upper, label="attained by a set", **style(0))
+right.set(ylabel=r"vertex expansion $\alpha$", ylim=(0.9, 2.05))
+right.legend()
 for ax in (left, right):
     ax.set_xscale("log", base=2)
     ax.set(xlabel="side of a block $b$", xticks=sizes, xticklabels=sizes)

@@ -35,8 +35,7 @@ wide = {f"RReg, {n} x {m}": eg.random_regular(n, m, 8, rng=0) for m in (4096, 20
 densities = {name: eg.spectral_density(g, moments=64, rng=0) for name, g in wide.items()}
 
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-plot_spectral_density(densities, ax).set(ylim=(0, 0.42))
-ax.legend(loc="upper right", ncols=2, fontsize="small")
+plot_spectral_density(densities, ax)
 plt.show()
 
 # %%
@@ -45,7 +44,8 @@ plt.show()
 
 for name, g in wide.items():
     gap, law = eg.spectral_gap(g), eg.biregular_law(8, 8 * g.n_left // g.n_right)
-    print(f"{name}: σ2 = {gap.sigma2:.3f}, end of the law {law.upper:.3f}, Ramanujan: {gap.is_ramanujan}")
+    print(f"{name}: σ2 = {gap.sigma2:.3f}, end of the law {law.upper:.3f}", end=", ")
+    print(f"Ramanujan: {gap.is_ramanujan}")
 
 # %%
 # For a regular graph the law tells what its spectrum will be before it is drawn. What lies outside shows uneven

@@ -46,6 +46,7 @@ for k, (name, g) in enumerate(graphs.items()):
     time = f"{2 * mixed[0]}" if mixed.size else f"above {2 * steps}"
     print(f"{name:26} σ2/σ1 {ratio:.3f}, mixing time {time} steps")
 ax.axhline(0.25, color="0.35", lw=1, zorder=0)
+ax.annotate("mixed: 1/4", (40, 0.25), (0, -12), textcoords="offset points", ha="right")
 ax.set(yscale="log", ylim=(1e-6, 2), xlabel="steps (two lead to an output and back)")
 ax.set_ylabel("total variation distance, worst start")
 ax.legend(loc="lower right")

@@ -18,7 +18,8 @@ g = eg.random_regular(20, 20, 3, rng=1)
 alpha = eg.vertex_expansion(g, side="left", rng=0)
 inside = np.array(alpha.witness.vertices)
 neighbours = np.unique(g.biadjacency[inside].indices)
-print(f"{len(neighbours)} neighbours / {len(inside)} vertices = {alpha.upper}, exact: {alpha.exact}")
+print(f"{len(neighbours)} neighbours / {len(inside)} vertices = {alpha.upper}")
+print(f"exact: {alpha.exact}")
 
 # %%
 # To see it, put S and N(S) first. No edge leads from S to the seven outputs at the bottom.
@@ -31,8 +32,9 @@ figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
 draw_layered(eg.LayeredGraph.from_layers([g], names=["inputs", "outputs"]), ax)
 heights = np.linspace(0, 1, 20)
 for layer, count, name in [(0, len(inside), "S"), (1, len(neighbours), "N(S)")]:
-    ax.scatter([layer] * count, heights[:count], s=90, color=COLOURS[1], edgecolor="black", zorder=3)
-    ax.text(1.2 * layer - 0.1, heights[count // 2], f"{name}, {count}", ha="center", color=COLOURS[1])
+    x, y = [layer] * count, heights[:count]
+    ax.scatter(x, y, s=90, color=COLOURS[1], edgecolor="black", zorder=3)
+    ax.text(1.2 * layer - 0.1, y[count // 2], f"{name}, {count}", ha="center", color=COLOURS[1])
 ax.set(xlim=(-0.2, 1.2), xlabel="", ylabel="vertex")
 ax.set_title(f"α = {alpha.upper:g}: no ten inputs have fewer neighbours")
 plt.show()

@@ -26,8 +26,10 @@ figure, axes = plt.subplots(3, 2, figsize=(9, 9.5), layout="constrained")
 for column, (name, net) in zip(axes.T, nets.items(), strict=True):
     heat = eg.heat_signature(net, [0, 0.3, 1])
     for k, ax in enumerate(column):
-        draw_heat(net, heat, ax, k)
+        draw_heat(net, heat, ax, k, colorbar=False)
         ax.set_title(f"{name}, {ax.get_title()}")
+nodes = axes[0, 0].collections[-1]  # heat 0 to 1 in all panels
+figure.colorbar(nodes, ax=axes, location="bottom", aspect=40, label="heat of the node")
 plt.show()
 
 # %%

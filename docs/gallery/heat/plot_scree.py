@@ -24,8 +24,7 @@ nets = {
 times = np.linspace(0, 1, 41)
 
 figure, ax = plt.subplots(figsize=(7, 5.2), layout="constrained")
-plot_scree({name: eg.scree(net, times) for name, net in nets.items()}, ax).get_legend().remove()
-figure.legend(loc="outside lower center", ncols=2)
+plot_scree({name: eg.scree(net, times) for name, net in nets.items()}, ax)
 plt.show()
 
 # %%
@@ -36,8 +35,7 @@ plt.show()
 figure, ax = plt.subplots(figsize=(7, 5.2), layout="constrained")
 longer = np.linspace(0, 12, 41)
 curves = {name: eg.scree(net, longer, laplacian="random_walk") for name, net in nets.items()}
-plot_scree(curves, ax).get_legend().remove()
-figure.legend(loc="outside lower center", ncols=2)
+plot_scree(curves, ax)
 plt.show()
 
 # %%

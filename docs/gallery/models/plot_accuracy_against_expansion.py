@@ -37,7 +37,8 @@ def wire(block, seed, renumbered):
     if not renumbered:
         return [g] * 3
     orders = [(rng.permutation(64), rng.permutation(64)) for _ in range(3)]
-    return [eg.BipartiteGraph.from_biadjacency(g.biadjacency[rows][:, columns]) for rows, columns in orders]
+    matrices = [g.biadjacency[rows][:, columns] for rows, columns in orders]
+    return [eg.BipartiteGraph.from_biadjacency(matrix) for matrix in matrices]
 
 
 def train(graphs, seed):
@@ -70,7 +71,7 @@ for k, renumbered in enumerate([False, True]):
         print(f"{name:25} block {block}: α {alphas[-1]:.2f}, accuracy {means[-1]:.1f} %")
     ax.plot(alphas, means, label=name, **style(k))
 ax.set(xlabel="vertex expansion α of a layer (attained by a set)", ylabel="test accuracy (%)")
-ax.legend(loc="lower right")
+ax.legend(loc="lower right", title="layers wired (small: one seed, large: mean)")
 plt.show()
 
 # %%

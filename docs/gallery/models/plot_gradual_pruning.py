@@ -59,7 +59,8 @@ axes[2].legend(loc="lower left")
 plt.show()
 
 for name, (_, measured) in accuracies.items():
-    print(f"{name}: {histories[name][-1].density:.1%} of the weights, accuracy {measured[-1]:.1f} %")
+    density = histories[name][-1].density
+    print(f"{name}: {density:.1%} of the weights, accuracy {measured[-1]:.1f} %")
 
 # %%
 # The threshold is the smallest weight that was left: it rises as pruning moves on to weights that matter. Gradual

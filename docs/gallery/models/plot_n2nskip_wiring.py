@@ -34,7 +34,7 @@ net = egt.network_graph(model, image, edge="binary")
 figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
 draw_layered(net, ax)
 in_skips = sum(block.n_edges for block in net.skips.values())
-ax.set_title(f"{net.n_edges} edges, {in_skips} of them in skips")
+ax.set_title(f"{net.n_edges} edges, {in_skips} of them in skips (dashed)")
 plt.show()
 
 # %%
@@ -50,7 +50,8 @@ plt.show()
 
 plain = egt.prune(cnn(), "random", density=0.3, pattern="channel", rng=0)
 for title, pruned in {"with skips": model, "without": plain}.items():
-    weights = {name: int(layer.weight.count_nonzero()) for name, layer in egt.masked_modules(pruned).items()}
+    masked = egt.masked_modules(pruned)
+    weights = {name: int(layer.weight.count_nonzero()) for name, layer in masked.items()}
     print(f"{title}: {sum(weights.values())} weights, {weights}")
 
 # %%

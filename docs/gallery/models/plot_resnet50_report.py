@@ -34,7 +34,8 @@ for name, family in {"X-Net": "left_regular", "RReg": "regular"}.items():
 stages = [layer.partition(".")[0] for layer in graphs["RReg"]]
 first = [stages.index(stage) for stage in dict.fromkeys(stages)]
 
-figure, (above, below) = plt.subplots(2, 1, figsize=(7.5, 6.5), sharex=True, layout="constrained")
+figure, axes = plt.subplots(2, 1, figsize=(7.5, 6.5), sharex=True, layout="constrained")
+above, below = axes
 for k, (name, of) in enumerate(graphs.items()):
     empty = [(g.right_degrees == 0).sum() for g in of.values()]
     ratios = [gap.sigma2 / gap.bound for gap in map(eg.spectral_gap, of.values())]
@@ -66,7 +67,8 @@ class Page(str):
     """A page that shows itself in a frame, here as in a notebook."""
 
     def _repr_html_(self):
-        return f'<iframe srcdoc="{html.escape(self)}" title="report" width="100%" height="720"></iframe>'
+        page = html.escape(self)
+        return f'<iframe srcdoc="{page}" title="report" width="100%" height="720"></iframe>'
 
 
 with tempfile.TemporaryDirectory() as folder:

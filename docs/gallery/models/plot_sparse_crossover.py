@@ -24,7 +24,7 @@ x = torch.randn(batch, n, requires_grad=True)
 
 
 def least_times(models):
-    """Return the least time of a training step of each, in ms; they take turns, as machines slow down."""
+    """Return the least time of a training step of each, in ms; they take turns."""
     found = [float("inf")] * len(models)
     for _ in range(25):
         for k, model in enumerate(models):
@@ -50,10 +50,13 @@ for k, (name, values) in enumerate(gains.items()):
     ax.plot(zeros, values, label=name, **style(k))
 ax.axhline(1, color="0.35", lw=1, zorder=0)
 ax.annotate("as fast as dense", (80, 1), (0, 4), textcoords="offset points", color="0.25")
-ax.set(xlabel="weights that are zero (%)", ylabel="times as fast as a dense layer", yscale="log")
+ax.set(
+    xlabel="weights that are zero (%)", ylabel="times as fast as a dense layer", yscale="log"
+)
 ax.set_yticks([0.5, 1, 2, 4, 8, 16], labels=["1/2", "1", "2", "4", "8", "16"], minor=False)
 ax.set_yticks([], minor=True)
-ax.set(title=f"training step, {n:,} x {n:,}, batch {batch}, CPU threads: {torch.get_num_threads()}")
+threads = torch.get_num_threads()
+ax.set(title=f"training step, {n:,} x {n:,}, batch {batch}, CPU threads: {threads}")
 ax.legend(loc="upper left")
 plt.show()
 

@@ -45,7 +45,8 @@ for family in ("left_regular", "random", "regular"):
     net = eg.family_net(family, sizes, density=0.03, rng=0)
     found = eg.dead_units(net)
     by_layer = [units.size for units in found.dead]
-    print(f"{family:12} {net.n_edges} edges; dead by layer {by_layer}, {found.n_isolated} without an edge")
+    print(f"{family:12} {net.n_edges} edges; dead by layer {by_layer}", end=", ")
+    print(f"{found.n_isolated} without an edge")
 
 # %%
 # Where they lie, in the X-Net network: one picture a layer, a cell a unit, and light units do nothing.
@@ -55,8 +56,12 @@ figure, axes = plt.subplots(1, len(sizes), figsize=(9, 3.2), layout="constrained
 for ax, width, dead, number in zip(axes, sizes, eg.dead_units(net).dead, range(5), strict=True):
     picture = np.zeros(width)
     picture[dead] = 1
-    ax.pcolormesh(picture.reshape(-1, 8), cmap="cividis", edgecolors="white", lw=0.5, vmin=0, vmax=1)
-    ax.set(title=f"layer {number}:\n{dead.size} of {width}", xticks=[], yticks=[], aspect="equal")
+    ax.pcolormesh(
+        picture.reshape(-1, 8), cmap="cividis", edgecolors="white", lw=0.5, vmin=0, vmax=1
+    )
+    ax.set(
+        title=f"layer {number}:\n{dead.size} of {width}", xticks=[], yticks=[], aspect="equal"
+    )
 figure.suptitle("dead units (light) in an X-Net of density 0.03")
 plt.show()
 

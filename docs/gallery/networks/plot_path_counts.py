@@ -26,7 +26,8 @@ colours = plt.get_cmap("viridis_r").with_extremes(under="white")
 figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.6), layout="constrained")
 for ax, (name, found) in zip(axes, counts.items(), strict=True):
     image = ax.imshow(found, cmap=colours, vmin=0.5, vmax=most)
-    ax.set(title=name, xlabel="output", ylabel="input", xticks=[0, 10, 20, 30], yticks=[0, 10, 20, 30])
+    ax.set(title=name, xlabel="output", ylabel="input")
+    ax.set(xticks=[0, 10, 20, 30], yticks=[0, 10, 20, 30])
 figure.colorbar(image, ax=axes, label="paths", extend="min", shrink=0.8)
 plt.show()
 
@@ -39,7 +40,8 @@ figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for k, (name, found) in enumerate(counts.items()):
     share = np.bincount(found.ravel(), minlength=most + 1).cumsum() / found.size
     ax.plot(share, drawstyle="steps-post", label=name, markevery=10, **style(k))
-    print(f"{name:9} {eg.n_paths(nets[name]):6,} paths, {found.min()} to {found.max()} for a pair")
+    total = eg.n_paths(nets[name])
+    print(f"{name:9} {total:6,} paths, {found.min()} to {found.max()} for a pair")
 ax.set(xlabel="number of paths", ylabel="share of the pairs with at most so many")
 ax.legend()
 plt.show()

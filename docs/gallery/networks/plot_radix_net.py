@@ -38,7 +38,8 @@ for name, net in [("RadiX-Net", radix), ("random", like)]:
 net = eg.radix_net([[3, 4], [6, 2]], [1, 1, 2, 1, 1])
 
 figure, ax = plt.subplots(figsize=(7, 5.5), layout="constrained")
-draw_layered(net, ax).set_title(f"radices (3, 4), (6, 2), the middle twice as wide: {net.n_edges} edges")
+draw_layered(net, ax)
+ax.set_title(f"radices (3, 4), (6, 2), the middle twice as wide: {net.n_edges} edges")
 plt.show()
 print("paths from the first input to the last output:", eg.path_counts(net)[0, -1])
 
