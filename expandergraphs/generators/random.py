@@ -162,6 +162,8 @@ def _uniform(n_left: int, n_right: int, count: int, rng: np.random.Generator) ->
     """
     if count == 0:
         return BipartiteGraph.from_edges(n_left, n_right, [])
+    # What memory cannot hold is refused here, before hours of draws.
+    indices: Integers = np.empty(count, dtype=np.int32 if n_right < 2**31 else np.int64)
     n_pairs, surplus = n_left * n_right, -1
     while surplus < 0:
         starts, parts = _different_numbers(n_pairs, count, rng)
@@ -169,7 +171,6 @@ def _uniform(n_left: int, n_right: int, count: int, rng: np.random.Generator) ->
         surplus = int(ends[-1]) - count
     dropped = np.sort(rng.choice(int(ends[-1]), surplus, replace=False))
     gone = np.searchsorted(dropped, ends)  # of all numbers up to the end of each range
-    indices: Integers = np.empty(count, dtype=np.int32 if n_right < 2**31 else np.int64)
     indptr = np.zeros(n_left + 1, dtype=np.int64)
 
     def place(chunk: slice, _: np.random.Generator) -> None:

@@ -336,3 +336,13 @@ def test_infeasible_requests_name_the_nearest_feasible(build, message):
 def test_bad_input_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_what_memory_cannot_hold_is_refused_before_anything_is_drawn(monkeypatch):
+    def full(shape, dtype=float):
+        raise MemoryError(shape)
+
+    monkeypatch.setattr(random_module, "_different_numbers", lambda *_: pytest.fail("hours of draws"))
+    monkeypatch.setattr(np, "empty", full)
+    with pytest.raises(MemoryError, match="100000000000"):
+        eg.random_bipartite(10**6, 10**6, n_edges=10**11, rng=0)
