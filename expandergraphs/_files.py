@@ -6,7 +6,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EACCES, EAGAIN, EINVAL, EISDIR, ELOOP
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -45,7 +45,8 @@ def check_place(path: Path) -> Path:
     if path.is_symlink():
         raise OSError(ELOOP, os.strerror(ELOOP), os.fspath(asked))
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+        folder = path.parent if asked.is_symlink() else asked.parent
+        raise FileNotFoundError(f"{asked} cannot be written: there is no folder {folder}")
     if path.is_dir():
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR), os.fspath(path))
     for place in (path.parent, path):  # the name of a protected file could be taken all the same
@@ -148,6 +149,14 @@ def hold(file: IO[bytes]) -> None:
         raise BlockingIOError(EAGAIN, said, file.name) from None
     except OSError:
         pass
+
+
+def release(file: IO[bytes]) -> None:
+    """Unlock a file that `hold` locked, for processes forked meanwhile too: they would hold it until they end."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def as_path(name: str, path: Any) -> Path:

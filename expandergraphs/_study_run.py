@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from expandergraphs._files import check_regular, hold
+from expandergraphs._files import check_regular, hold, release
 from expandergraphs._study_graphs import Cell, Measure, Record, described, is_value, measure_cell
 from expandergraphs.generators.family import Family
 
@@ -76,7 +76,8 @@ class Journal:
             check_regular(path)
         else:
             path.touch()
-        self._held = open(path, "rb")  # noqa: SIM115
+        # NFS locks only what is open for writing; a complete file may be protected.
+        self._held = open(path, "r+b" if os.access(path, os.W_OK) else "rb")  # noqa: SIM115
         try:
             hold(self._held)
             self._read_all(settings)
@@ -86,6 +87,7 @@ class Journal:
 
     def close(self) -> None:
         """Let others write."""
+        release(self._held)
         self._held.close()
 
     def add(self, cell: Cell, record: Record) -> None:

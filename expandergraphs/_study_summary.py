@@ -13,6 +13,7 @@ from expandergraphs._study_graphs import Record
 from expandergraphs.results import Table, number
 
 CONFIDENCE = 0.95
+_ROUNDING = 1e-9  # of values beside the ends of their range
 _FEWEST_EQUAL = 5  # values; of fewer, the graphs unlike them may well be most of the family
 _AT_LEAST_0 = re.compile(r"(left|right)_(alpha|linked_alpha|degree_\w+)|sigma\w+|gap|ratio|bound|sampled_\w+")
 CAPTION = (
@@ -53,7 +54,8 @@ class Summary:
 
     Limits are cut to what the quantity can be, which loses nothing, as the mean is not outside: no measure of this
     package is below 0; alpha is at most n' / floor(n / 2), n and n' the sizes of its side and of the other; the ratios
-    of singular values are at most 1. Measures of your own are not cut.
+    of singular values are at most 1. A quantity is known by its name: one of your own with another name is not cut, nor
+    one of the same name whose values lie outside.
 
     Where all k values are equal, a common thing as alpha is a fraction, s says nothing. Graphs unlike them may still be
     up to a fraction ``1 - 0.025^(1/k)`` of the family (31 % for k = 10), of a family without chance too. They count as
@@ -153,6 +155,8 @@ def _summary(
     low = lower - _margin(values[0], seen[0], lower - float(seen[0][0]))
     high = upper + _margin(values[1], seen[1], float(seen[1][-1]) - upper)
     least, most = _possible(quantity, first["n_left"], first["n_right"])
+    if values.min() < least - _ROUNDING or values.max() > most + _ROUNDING:  # another quantity of this name
+        least, most = -math.inf, math.inf
     return Summary(
         quantity=quantity,
         **{name: first[name] for name in ("family", "n_left", "n_right", "n_edges", "degree")},

@@ -18,6 +18,7 @@ from expandergraphs.layered import LayeredGraph, as_net
 if TYPE_CHECKING:
     import igraph
 
+_PATIENCE = 256  # pairs looked at for each edge, before igraph is asked
 _WORK = 2**22  # pairs of edges looked at together, for squares
 
 
@@ -127,11 +128,13 @@ def girth(graph_or_net: BipartiteGraph | LayeredGraph) -> float:
 
 
 def _has_square(g: BipartiteGraph) -> bool:
-    """Tell whether two left vertices have two neighbours in common; ends at the first rows where they do."""
+    """Tell whether a square is soon found: two vertices of the side that costs less with two neighbours in common."""
+    if (g.left_degrees**2).sum() < (g.right_degrees**2).sum():
+        g = g.T
     matrix, across = (part.astype(np.int32) for part in (g.biadjacency, g.T.biadjacency))
     work = np.cumsum(matrix @ g.right_degrees)
     start = 0
-    while start < g.n_left:
+    while start < g.n_left and work[start] <= _PATIENCE * g.n_edges:
         stop = max(start + 1, int(np.searchsorted(work, work[start] + _WORK)))
         shared = matrix[start:stop] @ across
         if np.count_nonzero(shared.data > 1) > np.count_nonzero(g.left_degrees[start:stop] > 1):

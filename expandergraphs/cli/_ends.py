@@ -1,5 +1,6 @@
 """How a command ends that was refused or interrupted: with one line on the standard error output."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def in_words(error: Exception) -> str:
 
 def _near(path: Path) -> str:
     """Return the end of a message about a missing file: the folder that is missing, or a name like it in the folder."""
+    if path.is_symlink():
+        return f": the link leads to {os.path.realpath(path)}, which is missing"
     try:
         return did_you_mean(path.stem, (), {file.stem: file.name for file in sorted(path.parent.iterdir())})
     except FileNotFoundError:

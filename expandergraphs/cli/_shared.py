@@ -75,7 +75,8 @@ def load_graph(file: Path, sizes: str | None) -> BipartiteGraph | LayeredGraph:
 
 def names_of(files: Sequence[Path]) -> list[str]:
     """Return the names of files, without folder and suffix where that tells them apart; each may be there once."""
-    if repeated := [file for file, times in Counter(files).items() if times > 1]:
+    places = Counter(map(os.path.realpath, files))
+    if repeated := [file for file in files if places[os.path.realpath(file)] > 1]:
         raise ValueError(f"{repeated[0]} is named twice")
     stems = Counter(file.stem for file in files)
     return [file.stem if stems[file.stem] == 1 else str(file) for file in files]
@@ -93,9 +94,9 @@ def check_picture(path: Path, *others: str) -> None:
 
 def check_folder(name: str, folder: Path) -> None:
     """Refuse a folder that cannot be made or written, as far as can be told beforehand."""
-    place = next(place for place in (folder, *folder.parents) if place.exists())
+    place = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not place.is_dir():
-        raise ValueError(f"{name} needs a folder, and {place} is a file")
+        raise ValueError(f"{name} needs a folder, and {place} is {'a file' if place.exists() else 'a link to nothing'}")
     if not os.access(place, os.W_OK):
         raise PermissionError(EACCES, os.strerror(EACCES), os.fspath(place))
 

@@ -13,7 +13,6 @@ one side are independent given the other, so a whole side is drawn at a time. At
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ Members = NDArray[np.bool_]
 
 _VECTORS, _MIXTURES = 6, 9
 _NOISE = 1e-6  # beside singular values of at most 1
+_LAST: dict[str, NDArray[np.float64]] = {}
 _STEPS = 400
 _VISITS = 4 * 10**6  # of a vertex in all: half a second
 _HOT, _COLD = 0.5, 0.2  # temperatures, in edges
@@ -150,9 +150,21 @@ def orders(g: BipartiteGraph, rng: np.random.Generator) -> Iterator[NDArray[np.f
     yield from rng.standard_normal((_MIXTURES, len(vectors))) @ vectors
 
 
-@lru_cache(maxsize=1)  # edge expansion, conductance and the mixing lemma ask in turn for those of one graph
 def _leading(g: BipartiteGraph) -> NDArray[np.float64]:
-    """Return the leading singular vectors but the first, a row for both sides; none where they do not converge."""
+    """Return the leading singular vectors but the first, a row for both sides; none where they do not converge.
+
+    Those of the last graph are kept: edge expansion, conductance and the mixing lemma ask for them in turn.
+    """
+    key = g.digest
+    vectors = _LAST.get(key)
+    if vectors is None:
+        vectors = _computed(g)
+        _LAST.clear()
+        _LAST[key] = vectors
+    return vectors
+
+
+def _computed(g: BipartiteGraph) -> NDArray[np.float64]:
     matrix = normalised_biadjacency(g)
     n = min(matrix.shape)
     count = min(_VECTORS, n - 2)

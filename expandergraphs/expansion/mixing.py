@@ -111,7 +111,7 @@ def mixing_discrepancy(g: BipartiteGraph, *, samples: int = 100, rng: RNG = None
     Notes
     -----
     Exact where a side has at most 12 vertices (and the other up to two thousand). Elsewhere the sides take turns, some
-    20 of them, in O(m + n) for each set.
+    20 of them, in O(m + n log n) for each set, O(m + n) where degrees differ little.
 
     References
     ----------
@@ -149,8 +149,9 @@ def mixing_discrepancy(g: BipartiteGraph, *, samples: int = 100, rng: RNG = None
 class _Side:
     """One side of a graph without isolated vertices, and its answers to sets of the other.
 
-    A vertex of degree d with a neighbours in the set is of kind (d, a). The kinds that there can be, at most as many as
-    edges and vertices together, and their order by ``a / d`` do not depend on the set: no answer needs a sort.
+    A vertex of degree d with a neighbours in the set is of kind (d, a). Which kinds there can be, and their rank by
+    ``a / d``, does not depend on the set. So vertices are counted by rank, and sorted only where degrees differ so much
+    that there are many more kinds than vertices.
     """
 
     def __init__(self, neighbours: sparse.csr_array, degrees: NDArray[np.int64]) -> None:
@@ -162,27 +163,34 @@ class _Side:
         self.neighbours = neighbours.astype(np.int16 if distinct[-1] < 2**15 else np.int64)
         volume = np.repeat(distinct, kinds)
         inside = np.arange(volume.size) - np.repeat(first, kinds)
-        self.order = np.argsort(-inside / volume, kind="stable")
-        self.rank = np.argsort(self.order)
-        self.volume, self.inside = volume[self.order], inside[self.order]
+        order = np.argsort(-inside / volume, kind="stable")
+        self.rank = np.argsort(order)
+        self.volume, self.inside = volume[order], inside[order]
+        self.sorts = order.size > 2 * degrees.size  # kinds that most vertices are not of
+        self.width = degrees.size + (0 if self.sorts else order.size)
 
     def reply(self, given: Sets, share: Floats) -> tuple[Sets, Floats, Floats]:
         """Return the best set for each column, a set of the other side with this share of the volume.
 
         Its share comes second, and last the ratio of the two sets, times sigma.
         """
-        m, n_kinds = float(self.degrees.sum()), self.order.size
-        sets = np.arange(share.size)
-        kinds = self.first + self.neighbours @ given
-        kinds += n_kinds * sets
-        counts = np.bincount(kinds.ravel(), minlength=n_kinds * sets.size).reshape(-1, n_kinds)[:, self.order]
-        volume = np.cumsum(counts * self.volume, axis=1) / m
-        excess = np.cumsum(counts * self.inside, axis=1) / m - share[:, None] * volume
+        m, n_kinds = float(self.degrees.sum()), self.rank.size
+        ranks = self.rank[self.first + self.neighbours @ given]
+        counts: NDArray[np.int64] | int = 1
+        if self.sorts:
+            seen = np.sort(ranks, axis=0).T
+        else:
+            where = ranks + n_kinds * np.arange(share.size)
+            seen = np.arange(n_kinds)[None]
+            counts = np.bincount(where.ravel(), minlength=n_kinds * share.size).reshape(-1, n_kinds)
+        volume = np.cumsum(counts * self.volume[seen], axis=1) / m
+        excess = np.cumsum(counts * self.inside[seen], axis=1) / m - share[:, None] * volume
         scale = np.sqrt((share * (1 - share))[:, None] * volume * np.maximum(1 - volume, 0))
         ratios = np.divide(excess, scale, out=np.zeros_like(scale), where=scale > 0)
-        last = ratios.argmax(axis=1)
-        chosen = (self.rank <= last[:, None]).astype(given.dtype).ravel()[kinds]
-        return chosen, volume[sets, last], ratios[sets, last]
+        last = ratios.argmax(axis=1)[:, None]
+        most = np.take_along_axis(np.broadcast_to(seen, ratios.shape), last, axis=1)[:, 0]
+        chosen = (ranks <= most).astype(given.dtype)
+        return chosen, self.degrees @ chosen / m, np.take_along_axis(ratios, last, axis=1)[:, 0]
 
 
 def _closest(g: BipartiteGraph, samples: int, rng: np.random.Generator) -> tuple[list[Members], bool]:
@@ -210,8 +218,7 @@ def _closest(g: BipartiteGraph, samples: int, rng: np.random.Generator) -> tuple
 def _rise(side: _Side, other: _Side, starts: NDArray[np.bool_]) -> tuple[float, list[Members]]:
     """Return the largest ratio, times sigma, to which turns lead from sets of one side, and its sets of both."""
     best, found = -1.0, [starts[:, 0], np.zeros(other.degrees.size, dtype=bool)]
-    width = side.degrees.size + other.degrees.size + side.order.size + other.order.size
-    step = max(1, _ENTRIES // width)
+    step = max(1, _ENTRIES // (side.width + other.width))
     for start in range(0, starts.shape[1], step):
         sets = starts[:, start : start + step].astype(side.neighbours.dtype)
         shares, ratios = side.degrees @ sets / side.degrees.sum(), np.zeros(sets.shape[1])

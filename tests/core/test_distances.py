@@ -61,6 +61,16 @@ def test_squares_are_found_in_any_rows(example):
         assert (girth(g) == 4) == bool((np.triu((g.biadjacency.astype(int) @ g.T.biadjacency).toarray(), 1) > 1).any())
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_hubs_without_squares_cost_little(turned):
+    """Pairs of neighbours of a hub are not all looked at: here 2^40 of them."""
+    n = 2**20
+    star = BipartiteGraph.from_edges(n, 1, np.column_stack([np.arange(n), np.zeros(n, dtype=int)]))
+    assert girth(star.T if turned else star) == math.inf
+    both = [(i, 0) for i in range(5000)] + [(0, j) for j in range(1, 5000)]
+    assert girth(BipartiteGraph.from_edges(5000, 5000, both)) == math.inf
+
+
 @given(networks())
 def test_networks_agree_with_a_flood(net):
     neighbours = {vertex: set() for vertex in range(net.n_nodes)}

@@ -165,6 +165,18 @@ def test_a_vertex_with_more_neighbours_than_small_integers_count():
     assert not found.exact
 
 
+def test_degrees_that_all_differ():
+    """A vertex each of n degrees: as many kinds as edges and vertices, among which they are sorted."""
+    g = BipartiteGraph.from_biadjacency(np.add.outer(np.arange(60), np.arange(60)) < 60)
+    assert mixing._Side(g.biadjacency, g.left_degrees).sorts
+    assert not mixing._Side(eg.random_regular(60, 60, 30, rng=0).biadjacency, np.full(60, 30)).sorts
+    found = checked(g, mixing_discrepancy(g, rng=0))
+    with pytest.MonkeyPatch.context() as patch:
+        counted = property(lambda self: False, lambda self, value: None)
+        patch.setattr(mixing._Side, "sorts", counted, raising=False)
+        assert mixing_discrepancy(g, rng=0) == found
+
+
 def test_a_start_with_a_ratio_is_always_there(monkeypatch):
     g = eg.random_regular(20, 20, 19, rng=0)
     monkeypatch.setattr(mixing, "sparsest", lambda g, weights: (np.zeros(40, dtype=bool), False))

@@ -3,8 +3,11 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -123,3 +126,29 @@ def test_what_is_complete_needs_no_place(tmp_path):
     whole = study(**ASKED, path=path)
     path.chmod(0o444)
     assert study(**ASKED, path=path) == whole
+
+
+CHILDREN: list[int] = []
+
+
+def forks(g):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, under Python 3.12; the child touches none
+        child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    CHILDREN.append(child)
+    return {"s": 1.0}
+
+
+def test_a_process_that_outlives_its_study_lets_go(tmp_path):
+    """A forked child has the file open, too, and with it the lock."""
+    asked = {"families": "regular", "sizes": [8], "degrees": [3], "measures": {"s": forks}, "processes": 1}
+    try:
+        study(**asked, seeds=1, path=tmp_path / "done.jsonl")
+        assert len(study(**asked, seeds=2, path=tmp_path / "done.jsonl").records) == 2
+    finally:
+        for child in CHILDREN:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)

@@ -699,3 +699,11 @@ def test_no_process_outlives_a_killed_study(tmp_path, blow):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode == -blow
+
+
+def test_a_measure_of_ones_own_with_a_name_of_the_package_s_keeps_its_limits():
+    def negative(g):
+        return {"sigma_change": -1.0 - float(g.indices[:5].sum() % 7) / 10}
+
+    (found,) = study("random", [16], [3], 12, {"own": negative}).summary("sigma_change")
+    assert found.low < found.lower <= found.upper < found.high < 0
