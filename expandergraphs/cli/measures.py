@@ -67,9 +67,9 @@ def measure(
 ) -> None:
     """Measure a graph, or every layer of a network.
 
-    A graph of 2^20 vertices and degree 16 takes a minute and a half and 0.7 GiB
-    with --quick, ten minutes and 1.2 GiB without. Distances are left out above
-    2^15 vertices.
+    A graph of 2^20 vertices and degree 16 takes some two minutes and 0.7 GiB
+    with --quick, ten and 1.2 GiB without. Distances are left out above 2^15
+    vertices.
 
     Examples
     --------
